@@ -1,0 +1,3 @@
+"""Gatewright: the open AI gateway with API management."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The vocabulary every other room speaks: errors, secrets, usage, exchanges, ports. No I/O, no imports from other rooms."""

@@ -1,0 +1,21 @@
+"""What an exchange used, in one normal form whatever the vendor's counting rule."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Token counts of one answer. Totals include their parts; a vendor that counts otherwise is normalised on reading."""
+
+    input_total: int = 0
+    """All input tokens, those read from or written to a prompt cache included."""
+    input_cached_read: int = 0
+    input_cache_write: int = 0
+    input_audio: int = 0
+    output_total: int = 0
+    """All output tokens, reasoning included."""
+    output_reasoning: int = 0
+    output_audio: int = 0
+    estimated: bool = False
+    """True when the provider reported nothing and the numbers are the gateway's own count."""
