@@ -38,7 +38,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     timeouts: UpstreamTimeouts
 
 
-class ProviderType(Struct, frozen=True, Generic[C]):
+class ProviderType(Struct, Generic[C], frozen=True):
     """One row of the provider registry."""
 
     name: str
