@@ -1,0 +1,1 @@
+"""The `gatewright` command: the only room that reads files, the environment and the command line."""

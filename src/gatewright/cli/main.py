@@ -1,0 +1,91 @@
+"""The entry point: finds the command, runs it, and turns every outcome into an exit code.
+
+Start-up time is part of the product (`gatewright version` is what a health check or a prompt runs), so only the module
+of the command that was asked for is imported; `--help` and a mistyped name import them all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import typer
+
+from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.output import print_config_errors, print_failure
+from gatewright.config.problems import InvalidConfig
+
+COMMANDS: Final[tuple[tuple[str, str], ...]] = (
+    ("key", "gatewright.cli.key:key"),
+    ("version", "gatewright.cli.version:version"),
+)
+"""Every command in the order of `--help`: its name, and `module:attribute` of its function or of a Typer of its own."""
+
+HELP: Final = """Gatewright: one OpenAI-compatible address for every model.
+
+Start here:
+
+    gatewright serve                      with the provider keys found in the environment
+
+    gatewright init && gatewright serve -c gatewright.yaml
+
+Exit codes: 0 done; 1 could not be carried out; 2 the command line or the configuration is wrong.
+"""
+
+
+def build_app(names: Sequence[str] | None = None) -> typer.Typer:
+    """The command line with the named commands, or with all of them."""
+    app = typer.Typer(
+        name="gatewright",
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    # Without a callback, Typer runs a sole command directly instead of expecting its name.
+    app.callback()(lambda: None)
+    for name, place in COMMANDS:
+        if names is None or name in names:
+            module, _, attribute = place.partition(":")
+            command = getattr(import_module(module), attribute)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; nothing an operator can cause ends in a traceback."""
+    asked = arguments[0] if arguments else ""
+    names = [asked] if any(asked == name for name, _ in COMMANDS) else None
+    try:
+        build_app(names)(list(arguments), prog_name="gatewright")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else Exit.OK if done.code is None else Exit.FAILURE
+    except Failure as failure:
+        print_failure(failure.message, failure.hint)
+        return failure.code
+    except InvalidConfig as refused:
+        print_config_errors(refused)
+        return Exit.USAGE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if os.environ.get("GATEWRIGHT_TRACEBACK"):  # noqa: TID251 - cli is the room that may read the environment
+            raise
+        print_failure(
+            f"{type(error).__name__}: {error}",
+            "this is a defect of gatewright; set GATEWRIGHT_TRACEBACK=1 to see where, and please report it",
+        )
+        return Exit.FAILURE
+    return Exit.OK
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,25 @@
+"""Results as tables: drawn on a terminal, tab-separated in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gatewright.cli.output import is_terminal, print_line
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under headers; in a pipe one line per row, cells separated by tabs, the headers first."""
+    if not is_terminal():
+        for row in (headers, *rows):
+            print_line("\t".join(row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console(highlight=False).print(table)

@@ -1,0 +1,26 @@
+"""`gatewright version`."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated
+
+import typer
+
+from gatewright import __version__
+from gatewright.cli.output import print_json, print_line
+
+
+def version(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: the version, Python's and the platform.")] = False,
+) -> None:
+    """Print the version.
+
+    Example:
+
+        gatewright version --json
+    """
+    if json:
+        print_json({"version": __version__, "python": platform.python_version(), "platform": platform.platform()})
+    else:
+        print_line(f"gatewright {__version__}")
