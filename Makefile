@@ -1,0 +1,108 @@
+# Everything a checkout needs. Each target does the set-up it needs; nothing outside the checkout is written.
+#
+#   make setup    .venv with the gateway (.venv/bin/gatewright), the test tools and the local model
+#   make demo     a real answer from the local model, plain and streamed, in about a minute from a fresh clone
+#   make check    format, lint, types, import contracts and the fast tests; about a minute
+#   make test     every test, real sockets, processes and SDKs included
+#   make bench    throughput, latency and memory beside nginx and HAProxy; PEERS=1 adds other gateways
+#   make docs     the documentation site in site/, and its generated pages in docs/reference/
+#   make format   rewrite the sources in the house format
+#   make lock     choose new versions of all dependencies and lock them
+#   make clean    remove what the other targets made, except .venv and the models
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+MODELS := .cache/models
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+FAST := not sockets and not local_model and not node and not truth
+
+.PHONY: help setup demo check test bench docs docs-pages format lock clean
+.PHONY: check-format check-lint check-types check-imports check-tests
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
+
+setup: .venv/.ready $(MODELS)/.ready
+
+demo: setup
+	$(BIN)/gatewright demo
+
+check: .venv/.ready
+	@$(MAKE) --no-print-directory -j2 -Otarget check-tests check-types check-imports check-lint check-format
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-lint:
+	$(BIN)/ruff check .
+
+check-types:
+	$(BIN)/mypy
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-tests:
+	$(BIN)/pytest -m "$(FAST)" tests/unit tests/golden tests/contract tests/repo
+
+test: setup tests/node/node_modules/.ready
+	$(BIN)/pytest
+
+bench: .venv/.ready
+	$(BIN)/python -m bench
+
+docs: docs-pages .venv/.docs
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "docs: site/index.html"
+
+docs-pages: .venv/.ready
+	$(BIN)/python docs/generate.py
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# pip, not a faster installer: it is what honours the index, proxy and certificate settings a machine already has.
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "setup: Python 3.11 or newer is needed; name one with: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "setup: $(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "setup: making .venv"; "$(PYTHON)" -m venv .venv; }
+	@echo "setup: installing the locked dependencies (about half a minute)"
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv/.docs: .venv/.ready requirements/docs.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/docs.txt
+	@touch $@
+
+$(MODELS)/.ready: | .venv/.ready
+	$(BIN)/gatewright local pull --to $(MODELS)
+	@touch $@
+
+tests/node/node_modules/.ready: tests/node/package.json tests/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "setup: installing the Node SDK under tests/node"; npm --prefix tests/node ci --no-audit --no-fund --silent && touch $@; \
+	else echo "setup: npm is not here, so the tests of the Node SDK will be SKIPPED (packages: apt.txt)" >&2; fi
+
+# Constraints keep the files in step: what dev installs is what runtime names, and docs fits into the same .venv.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" --upgrade
+
+lock: .venv/.ready
+	$(PIP) install --target .cache/uv uv
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml -o requirements/runtime.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local -c requirements/runtime.txt -o requirements/local.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local --group dev -c requirements/local.txt -o requirements/dev.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
+
+clean:
+	rm -rf site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/node/node_modules
+	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
