@@ -56,6 +56,7 @@ class Kind(StrEnum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     UPSTREAM_OVERLOADED = "upstream_overloaded"
     UPSTREAM_RATE_LIMITED = "upstream_rate_limited"
+    UPSTREAM_FAILED = "upstream_failed"
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_CREDENTIAL_REJECTED = "upstream_credential_rejected"
     UPSTREAM_BAD_RESPONSE = "upstream_bad_response"
@@ -127,6 +128,9 @@ KINDS: Final[dict[Kind, KindFacts]] = {
     Kind.UPSTREAM_RATE_LIMITED: KindFacts(
         Source.UPSTREAM, 429, _OTHER, True, "The provider limits the rate of the gateway's own credential."
     ),
+    Kind.UPSTREAM_FAILED: KindFacts(
+        Source.UPSTREAM, 502, _OTHER, True, "The provider failed inside: it answered 500 or another 5xx."
+    ),
     Kind.UPSTREAM_RESET: KindFacts(
         Source.UPSTREAM, 502, Retry.IF_UNTOUCHED, True, "The provider closed the connection before it answered."
     ),
@@ -152,7 +156,7 @@ class GatewayError(Exception):
     holds a secret or an upstream's address with credentials.
     """
 
-    __slots__ = ("cause", "code", "kind", "message", "param", "retry_after_s", "status")
+    __slots__ = ("body", "cause", "code", "headers", "kind", "message", "param", "retry_after_s", "status", "untouched")
 
     def __init__(
         self,
@@ -164,6 +168,8 @@ class GatewayError(Exception):
         code: str | None = None,
         status: int | None = None,
         retry_after_s: float | None = None,
+        body: bytes | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -178,6 +184,12 @@ class GatewayError(Exception):
         """The status the client sees; differs from the table's only when an upstream's own is passed through."""
         self.retry_after_s = retry_after_s
         """When trying again may help, in seconds from now."""
+        self.body = body
+        """The upstream's own error body, when it is passed through in the client's dialect instead of `message`."""
+        self.untouched = False
+        """Whether it is certain that the upstream took nothing of the request, so sending it again is safe."""
+        self.headers = headers
+        """Headers that go with the error (an upstream's rate-limit headers)."""
 
     @property
     def source(self) -> Source:

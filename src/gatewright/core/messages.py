@@ -16,7 +16,10 @@ MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
 
 
 class Configure(Struct, frozen=True, tag="configure"):
-    """Supervisor to worker: compile this document and serve by it."""
+    """Supervisor to worker: compile this document and serve by it. To control: this is what is served.
+
+    The version may fall: a document that one worker refused is taken back from those that had accepted it.
+    """
 
     version: int
     document: bytes
@@ -30,7 +33,7 @@ class Drain(Struct, frozen=True, tag="drain"):
 
 
 class Ready(Struct, frozen=True, tag="ready"):
-    """Worker to supervisor: serving under this version."""
+    """Child to supervisor: serving under this version (control, which has none of its own: the last one it was told)."""
 
     version: int
 
@@ -50,6 +53,8 @@ class Apply(Struct, frozen=True, tag="apply"):
     """Control to supervisor: a new, checked document for the workers."""
 
     document: bytes
+    drain_s: float
+    """The document's `timeouts.drain_s`: the supervisor reads no documents itself."""
 
 
 class Rejected(Struct, frozen=True, tag="rejected"):
@@ -72,7 +77,6 @@ class Status(Struct, frozen=True, tag="status"):
 
 class Roll(Struct, frozen=True, tag="roll"):
     """Control to supervisor: replace the workers one by one."""
-
 
 
 Message = Configure | Drain | Ready | Refused | Reload | Apply | Rejected | Status | Roll

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from gatewright.config.documents import ProviderConfig, UpstreamTimeouts, UpstreamTls
@@ -33,9 +34,15 @@ class Upstream(Struct, frozen=True, kw_only=True):
     origin: Origin
     paths: Mapping[str, str]
     """Dialect name → request target (`/v1/chat/completions`); a dialect that is absent is not spoken there."""
+    pool_key: str = ""
+    """Equal for upstreams whose connections are interchangeable; made from `origin`."""
     head: bytes
     """Host, authorisation and fixed headers, each line with its CRLF; the same for every request."""
     timeouts: UpstreamTimeouts
+
+    def __post_init__(self) -> None:
+        # A string hashes once; an Origin would be hashed field by field for every request.
+        msgspec.structs.force_setattr(self, "pool_key", repr(self.origin))
 
 
 class ProviderType(Struct, Generic[C], frozen=True):

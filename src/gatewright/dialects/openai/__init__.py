@@ -1,0 +1,41 @@
+"""The OpenAI family of wire APIs (platform.openai.com/docs/api-reference)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gatewright.core.surface import Dialect, Surface
+from gatewright.dialects.openai.errors import read_fault, render_error, render_stream_error
+from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
+from gatewright.dialects.openai.usage import read_usage
+
+_HEADERS: Final = (b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate")
+
+
+def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: bool) -> Dialect:
+    return Dialect(
+        name=name,
+        surfaces=(Surface(surface, b"POST", path, name),),
+        summary=summary,
+        render_error=render_error,
+        render_stream_error=render_stream_error,
+        read_fault=read_fault,
+        read_usage=read_usage,
+        ask_usage=ask_usage if streams else ask_nothing,
+        is_error_event=is_error_event,
+        is_usage_only=is_usage_only,
+        has_finish=has_finish,
+        done_event=b"data: [DONE]" if streams else b"",
+        forwarded_headers=_HEADERS,
+    )
+
+
+CHAT: Final = _dialect(
+    "openai.chat", "chat_completions", b"/v1/chat/completions", "Chat completions, plain and streamed.", streams=True
+)
+COMPLETIONS: Final = _dialect(
+    "openai.completions", "completions", b"/v1/completions", "Legacy text completions, plain and streamed.", streams=True
+)
+EMBEDDINGS: Final = _dialect(
+    "openai.embeddings", "embeddings", b"/v1/embeddings", "Embeddings of texts or of token lists.", streams=False
+)

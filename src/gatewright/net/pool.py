@@ -1,0 +1,162 @@
+"""Keep-alive connections to every upstream of this worker, one pool per origin."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.net.connect import build_tls, open_connection
+from gatewright.net.deadlines import Deadlines
+from gatewright.net.upstream import Answer, UpstreamConnection
+from gatewright.pipeline.provider import Origin, Upstream
+
+
+class Pool:
+    """The connections to one origin. The most recently used idle one is taken first, so surplus ones age and close."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, origin: Origin) -> None:
+        self._loop = loop
+        self._deadlines = deadlines
+        self._origin = origin
+        self._tls: ssl.SSLContext | None = None
+        self._idle: list[UpstreamConnection] = []
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self.open = 0
+        """Connections that exist or are being opened."""
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def take_idle(self) -> UpstreamConnection | None:
+        """A connection that may be used at once."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self) -> UpstreamConnection:
+        """A new connection, or the first to become free when there may be no more. Raises GatewayError."""
+        if self.open >= self._origin.max_connections:
+            connection = await self._wait_for_free()
+            if connection is not None:
+                return connection
+        self.open += 1
+        try:
+            return await open_connection(self._loop, self._origin, self._context(), self._make)
+        except BaseException:
+            self.open -= 1
+            self._wake_one()
+            raise
+
+    def close_idle(self) -> None:
+        """Close what is not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _make(self) -> UpstreamConnection:
+        return UpstreamConnection(self._loop, self._deadlines, self._on_idle, self._on_closed)
+
+    def _context(self) -> ssl.SSLContext | None:
+        if not self._origin.tls:
+            return None
+        if self._tls is None:
+            try:
+                self._tls = build_tls(self._origin.verify)
+            except OSError as error:
+                raise GatewayError(
+                    Kind.UPSTREAM_CONNECT_FAILED,
+                    f"The TLS files for {self._origin.host} cannot be used; an operator must check `tls`.",
+                    cause=error,
+                ) from None
+        return self._tls
+
+    async def _wait_for_free(self) -> UpstreamConnection | None:
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._queue.append(turn)
+        try:
+            async with asyncio.timeout(self._origin.connect_s):
+                await turn
+        except TimeoutError:
+            raise GatewayError(
+                Kind.UPSTREAM_OVERLOADED,
+                f"All {self._origin.max_connections} connections to {self._origin.host} were busy for "
+                f"{self._origin.connect_s:g} s (max_connections of its provider).",
+            ) from None
+        finally:
+            if turn in self._queue:
+                self._queue.remove(turn)
+        return self.take_idle()
+
+    def _wake_one(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def _on_idle(self, connection: UpstreamConnection) -> None:
+        self._idle.append(connection)
+        if self._queue:
+            self._wake_one()
+
+    def _on_closed(self, connection: UpstreamConnection) -> None:
+        self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._queue:
+            self._wake_one()
+
+
+class UpstreamPools:
+    """Every pool of a worker; `send` is how an exchange reaches an upstream."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+        self._loop = loop
+        self._deadlines = deadlines
+        self._pools: dict[str, Pool] = {}
+        self.max_response_bytes = 64 * 1024 * 1024
+
+    async def send(self, upstream: Upstream, request: bytes) -> Answer:
+        """Send one complete HTTP request; the answer is whole, or an event stream that has begun.
+
+        Raises GatewayError. A request that a dead pooled connection provably did not deliver is sent again, once.
+        """
+        pool = self._pools.get(upstream.pool_key)
+        if pool is None:
+            pool = self._pools[upstream.pool_key] = Pool(self._loop, self._deadlines, upstream.origin)
+        connection = pool.take_idle()
+        if connection is None:
+            connection = await pool.connect()
+        timeouts = upstream.timeouts
+        try:
+            return await connection.exchange(
+                request,
+                first_byte_s=timeouts.first_byte_s,
+                idle_s=timeouts.idle_s,
+                max_response_bytes=self.max_response_bytes,
+            )
+        except GatewayError as error:
+            if not error.untouched:
+                raise
+        connection = await pool.connect()
+        return await connection.exchange(
+            request,
+            first_byte_s=timeouts.first_byte_s,
+            idle_s=timeouts.idle_s,
+            max_response_bytes=self.max_response_bytes,
+        )
+
+    def count(self) -> tuple[int, int]:
+        """Connections open and idle, over all origins."""
+        pools = self._pools.values()
+        return sum(pool.open for pool in pools), sum(pool.idle for pool in pools)
+
+    def close_idle(self) -> None:
+        """Close what is not in use, and forget origins nobody uses any more."""
+        for pool in self._pools.values():
+            pool.close_idle()

@@ -1,0 +1,95 @@
+"""What a filter is, the phases it may take part in, and the chain it is compiled into.
+
+The phases and their order are fixed (DESIGN §4); within a phase filters run in the order of their policies. A chain
+holds, per phase, only the filters that override it, so a phase nobody uses costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+
+from gatewright.config.documents import Document
+from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.ports import Ports
+
+C = TypeVar("C", bound=Document)
+
+
+class Filter:
+    """The code behind a policy. Subclasses override the phases they need; a hook that is not overridden is never called.
+
+    Request hooks run once per exchange, before a target is picked, so failover cannot multiply what they count. They
+    may change `x.fields`, answer with a `Reply`, or refuse with `GatewayError`. Response hooks run before bytes leave
+    for the client. `on_settle` runs exactly once whatever happened, also for exchanges refused by a later filter.
+    """
+
+    def __init__(self, config: Any, ports: Ports) -> None:
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+    async def on_authorize(self, x: Exchange) -> Reply | None:
+        """Decide whether the consumer may make this exchange."""
+        return None
+
+    async def on_reserve(self, x: Exchange) -> Reply | None:
+        """Take what the exchange may use from limits and budgets; give it back or settle it in `on_settle`."""
+        return None
+
+    async def on_request(self, x: Exchange) -> Reply | None:
+        """Inspect or change the request."""
+        return None
+
+    async def on_look_up(self, x: Exchange) -> Reply | None:
+        """Answer from what is known already."""
+        return None
+
+    def on_response(self, x: Exchange, body: bytes) -> bytes:
+        """Inspect or change a complete answer with status 200; the whole body, in the client's dialect."""
+        return body
+
+    def on_events(self, x: Exchange, events: list[bytes]) -> list[bytes]:
+        """Inspect or change some events of a stream, whole ones, in the client's dialect."""
+        return events
+
+    def on_settle(self, x: Exchange) -> None:
+        """Book what was used; `x.usage` is final. Called once; must not raise."""
+
+
+class FilterType(Struct, frozen=True):
+    """One row of the filter registry."""
+
+    name: str
+    config: type[Document]
+    build: type[Filter]
+    summary: str
+    """One sentence for the reference page."""
+
+
+REQUEST_PHASES: Final = ("on_authorize", "on_reserve", "on_request", "on_look_up")
+RESPONSE_PHASES: Final = ("on_response", "on_events", "on_settle")
+
+
+def _having(filters: Iterable[Filter], hook: str) -> tuple[Any, ...]:
+    """The bound hook of every filter that overrides it."""
+    return tuple(getattr(f, hook) for f in filters if getattr(type(f), hook) is not getattr(Filter, hook))
+
+
+class Chain:
+    """The filters that apply to one (consumer, model), by phase."""
+
+    __slots__ = ("on_events", "on_request", "on_response", "on_settle")
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self.on_request = tuple(hook for phase in REQUEST_PHASES for hook in _having(filters, phase))
+        """All request phases flattened, in their fixed order."""
+        # The answer passes the filters in reverse: what saw the request last sees the answer first.
+        backwards = filters[::-1]
+        self.on_response = _having(backwards, "on_response")
+        self.on_events = _having(backwards, "on_events")
+        self.on_settle = _having(backwards, "on_settle")
+
+
+EMPTY_CHAIN: Final = Chain(())
+

@@ -1,0 +1,114 @@
+"""The compiled configuration an exchange runs under: immutable, swapped by one assignment, held to the exchange's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final
+
+from msgspec import Struct
+
+from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
+from gatewright.core.exchange import Consumer
+from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
+from gatewright.pipeline.matching import NameTable, is_selected
+from gatewright.pipeline.provider import Origin, Upstream
+
+_MAX_CHAINS: Final = 10_000
+"""Chains kept per snapshot; beyond it the table is begun anew, so hostile model names cannot grow it."""
+
+
+class BoundTarget(Struct, frozen=True):
+    """A target with everything an attempt needs."""
+
+    provider: str
+    model: str | None
+    """The upstream's own model name; None passes the client's through."""
+    weight: int
+    upstream: Upstream
+    heads: Mapping[str, bytes]
+    """Dialect name → request line, host, authorisation and fixed headers, up to the value of Content-Length."""
+    timeouts: UpstreamTimeouts
+
+    @property
+    def origin(self) -> Origin:
+        return self.upstream.origin
+
+
+class PublishedModel(Struct, frozen=True):
+    """A name clients call, compiled."""
+
+    name: str
+    targets: tuple[BoundTarget, ...]
+    fallback: tuple[BoundTarget, ...]
+    attempts: int
+    total_weight: int
+
+    def pick(self, random: Callable[[], float]) -> BoundTarget:
+        """One target by weight."""
+        targets = self.targets
+        if len(targets) == 1:
+            return targets[0]
+        mark = random() * self.total_weight
+        for target in targets:
+            mark -= target.weight
+            if mark < 0:
+                return target
+        return targets[-1]
+
+    def others(self, first: BoundTarget) -> list[BoundTarget]:
+        """What to try after `first` failed: the other targets in rotation, then the fallbacks, each once."""
+        rest = [t for t in self.targets if t is not first and t.weight > 0]
+        return rest + list(self.fallback)
+
+
+class AttachedPolicy(Struct, frozen=True):
+    """A filter instance with what it applies to."""
+
+    name: str
+    on: Selector
+    filter: Filter
+
+
+class Snapshot:
+    """Everything the data plane asks of the configuration, as look-ups."""
+
+    def __init__(
+        self,
+        *,
+        version: int,
+        document: Gateway,
+        models: Mapping[str, PublishedModel],
+        keys: Mapping[bytes, Consumer],
+        anonymous: bool,
+        policies: Sequence[AttachedPolicy],
+    ) -> None:
+        self.version = version
+        self.document = document
+        self.models: NameTable[PublishedModel] = NameTable(models)
+        self.anonymous = anonymous
+        self._keys = keys
+        self._policies = tuple(policies)
+        self._chains: dict[tuple[str, str], Chain] = {}
+
+    def consumer_of(self, key: bytes) -> Consumer | None:
+        """Who holds this key. Keys are compared by their SHA-256, so timing tells nothing about the key itself."""
+        return self._keys.get(sha256(key).digest())
+
+    def chain_for(self, consumer: str, model: str) -> Chain:
+        """The filters for this consumer path and published model name."""
+        if not self._policies:
+            return EMPTY_CHAIN
+        chain = self._chains.get((consumer, model))
+        if chain is None:
+            if len(self._chains) >= _MAX_CHAINS:
+                self._chains.clear()
+            chain = Chain(
+                [
+                    policy.filter
+                    for policy in self._policies
+                    if is_selected(policy.on.models, model) and is_selected(policy.on.consumers, consumer)
+                ]
+            )
+            self._chains[(consumer, model)] = chain
+        return chain

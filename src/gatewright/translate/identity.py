@@ -1,0 +1,239 @@
+"""The bypass: client and upstream speak the same dialect, so bytes pass through but for what policy changes.
+
+Requests are decoded one level deep and encoded again: every value keeps its spelling, `model` is replaced, and of
+members sent twice only the last — the one that was checked — is sent on. Answers keep every byte but the model name.
+Streams are forwarded in blocks of whole events; usage, finish and failure are read on the side.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.surface import Dialect, Fields
+from gatewright.core.usage import Usage
+from gatewright.wire.sse import EventBuffer, event_data, split_events
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""The largest event held back while its end has not come; a base64 image in one event fits."""
+
+_fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
+_string_decoder = msgspec.json.Decoder(str)
+_encoder = msgspec.json.Encoder()
+_MODEL: Final = b'"model"'
+_STREAM_VALUES: Final = {b"true": True, b"false": False, b"null": False}
+_LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def parse_request(body: bytes) -> tuple[Fields, str, bool]:
+    """A JSON request → its members, the model it names and whether it asks for a stream. Raises GatewayError."""
+    try:
+        str(body, "utf-8")
+        fields = _fields_decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise _malformed(f"The request body is not valid UTF-8 (byte {error.start}).") from None
+    except RecursionError:
+        raise _malformed("The request body is nested too deeply.") from None
+    except msgspec.ValidationError:
+        raise _malformed('The request body must be a JSON object, such as {"model": …, …}.') from None
+    except msgspec.DecodeError as error:
+        raise _malformed(_json_problem(body, error)) from None
+    model = fields.get("model")
+    if model is None:
+        raise _malformed("The request names no model; add a `model` member.", "model")
+    try:
+        name = _string_decoder.decode(model)
+    except msgspec.DecodeError:
+        raise _malformed("`model` must be a string.", "model") from None
+    stream = fields.get("stream")
+    if stream is None:
+        return fields, name, False
+    wanted = _STREAM_VALUES.get(bytes(stream))
+    if wanted is None:
+        raise _malformed("`stream` must be true or false.", "stream")
+    return fields, name, wanted
+
+
+def _malformed(message: str, param: str | None = None) -> GatewayError:
+    return GatewayError(Kind.MALFORMED_REQUEST, message, param=param)
+
+
+def _json_problem(body: bytes, error: msgspec.DecodeError) -> str:
+    if not body.strip():
+        return "The request body is empty; send a JSON object with content-type application/json."
+    if "truncated" in str(error) and _LONE_SURROGATE.search(body):
+        return "The request body is not valid JSON: it is cut off, or holds half of a \\uD8xx\\uDCxx surrogate pair."
+    return f"The request body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}."
+
+
+def render_request(dialect: Dialect, fields: Fields, model: msgspec.Raw | None, *, stream: bool) -> tuple[bytes, bool]:
+    """The upstream's request body, and whether the usage event it will send must be hidden from the client.
+
+    `model` is the upstream's name as JSON, or None to pass the client's through.
+    """
+    fields = fields.copy()
+    if model is not None:
+        fields["model"] = model
+    hide_usage = stream and dialect.ask_usage(fields)
+    return _encoder.encode(fields), hide_usage
+
+
+def render_name(name: str) -> msgspec.Raw:
+    """A model name as JSON."""
+    return msgspec.Raw(_encoder.encode(name))
+
+
+def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None) -> tuple[bytes, Usage | None]:
+    """A complete answer with the model's published name, and its usage. Raises GatewayError when it is not JSON."""
+    try:
+        fields = _fields_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GatewayError(
+            Kind.UPSTREAM_BAD_RESPONSE,
+            "The provider answered 200 with a body that is not a JSON object.",
+            cause=error,
+        ) from None
+    reported = fields.get("usage")
+    usage = None if reported is None else dialect.read_usage(reported)
+    if published is not None and "model" in fields:
+        body = _replace_model(body, fields, published)
+    return body, usage
+
+
+def _replace_model(body: bytes, fields: Fields, published: msgspec.Raw) -> bytes:
+    """`body` with the top-level `model` replaced, all other bytes kept where that is certain."""
+    found = _find_model(body, bytes(fields["model"]))
+    if found is not None:
+        start, end = found
+        return b"".join((body[:start], bytes(published), body[end:]))
+    fields["model"] = published
+    return _encoder.encode(fields)
+
+
+def _find_model(body: bytes, value: bytes) -> tuple[int, int] | None:
+    """Where the only `model` member's value stands; None when there are several members of that name at any depth."""
+    at = body.find(_MODEL)
+    if at < 0 or body.find(_MODEL, at + 7) >= 0:
+        return None
+    start = body.find(value, at + 7)
+    if start < 0 or body[at + 7 : start].strip(b" \t\r\n") != b":":
+        return None
+    return start, start + len(value)
+
+
+class IdentityStream:
+    """The codec of one streamed answer: blocks of events in, blocks out; state is read when it has ended.
+
+    `feed` and `end` return what to send to the client now. After a failure (`error` set) nothing more comes out.
+    """
+
+    __slots__ = ("_buffer", "_dialect", "_hide_usage", "_new", "_old", "_published", "done", "error", "finished", "usage")
+
+    def __init__(self, dialect: Dialect, published: msgspec.Raw | None, *, hide_usage: bool) -> None:
+        self._dialect = dialect
+        self._buffer = EventBuffer(MAX_EVENT_BYTES)
+        self._published = published
+        self._hide_usage = hide_usage
+        self._old = b""
+        """The upstream's model member as it spells it, once learned from an event."""
+        self._new = b""
+        self.usage: Usage | None = None
+        self.finished = False
+        """Whether a finish reason has passed."""
+        self.done = False
+        """Whether the closing event has passed."""
+        self.error: GatewayError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes as they come; give the events that may go on. Raises GatewayError on an event without end."""
+        try:
+            block = self._buffer.feed(data)
+        except ValueError as error:
+            raise GatewayError(Kind.UPSTREAM_BAD_RESPONSE, f"The provider's stream is not usable: {error}.") from None
+        if not block:
+            return b""
+        if self._is_plain(block):
+            if not self.finished:
+                self.finished = self._dialect.has_finish(block)
+            old = self._old
+            return block.replace(old, self._new) if old else block
+        return b"".join([self._event(event) for event in split_events(block)])
+
+    def end(self) -> bytes:
+        """The upstream's body is complete. Sets `error` when the answer is not."""
+        if self.done or self.error is not None:
+            return b""
+        if not self.finished:
+            self.error = GatewayError(
+                Kind.UPSTREAM_CUT, "The provider ended the stream before the answer was complete."
+            )
+            return b""
+        self.done = True
+        closing = self._dialect.done_event
+        return closing + b"\n\n" if closing else b""
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Whether the block can go on with at most its model member replaced."""
+        if self.done or self.error is not None or b"\r" in block or b'"error"' in block or b"[DONE]" in block:
+            return False
+        if b'"usage"' in block and block.count(b'"usage"') != block.count(b'"usage":null'):
+            return False
+        if self._published is None:
+            return True
+        # Certain only when each event has one member of that name, spelled as learned.
+        old = self._old
+        return bool(old) and block.count(_MODEL) == block.count(old) <= block.count(b"\n\n")
+
+    def _event(self, event: bytes) -> bytes:
+        if self.done or self.error is not None:
+            return b""
+        data = event_data(event)
+        if data == b"[DONE]":
+            if not self.finished and self._dialect.done_event:
+                # Some hosts close without a finish reason; their closing event is word enough.
+                self.finished = True
+            self.done = True
+            return event
+        if not data:
+            return event
+        try:
+            fields = _fields_decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return event  # not ours to judge: the client's own parser decides
+        return self._member_event(event, fields)
+
+    def _member_event(self, event: bytes, fields: Fields) -> bytes:
+        dialect = self._dialect
+        if dialect.is_error_event(fields):
+            fault = dialect.read_fault(event_data(event))
+            self.error = GatewayError(
+                Kind.UPSTREAM_CUT, f"The provider failed in the middle of its answer: {fault.message}", body=event
+            )
+            return event
+        if not self.finished:
+            self.finished = dialect.has_finish(event)
+        reported = fields.get("usage")
+        if reported is not None:
+            self.usage = dialect.read_usage(reported) or self.usage
+            if self._hide_usage and dialect.is_usage_only(fields) and bytes(reported) != b"null":
+                return b""
+        if self._published is None or "model" not in fields:
+            return event
+        return self._rename(event, bytes(fields["model"]))
+
+    def _rename(self, event: bytes, value: bytes) -> bytes:
+        found = _find_model(event, value)
+        published = bytes(self._published or b"")
+        if found is not None:
+            start, end = found
+            at = event.rfind(_MODEL, 0, start)
+            self._old = event[at:end]
+            self._new = event[at:start] + published
+            return b"".join((event[:start], published, event[end:]))
+        fields = _fields_decoder.decode(event_data(event))
+        fields["model"] = msgspec.Raw(published)
+        prefix = b"".join(line + b"\n" for line in event.splitlines() if line and not line.startswith(b"data:"))
+        return prefix + b"data: " + _encoder.encode(fields) + b"\n\n"

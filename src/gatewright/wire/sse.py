@@ -1,0 +1,77 @@
+"""Server-sent events (WHATWG HTML §9.2): where events end, and what data one carries.
+
+The gateway forwards events as the bytes they came in, so this is a splitter, not a parser: nothing is normalised.
+A *block* is one or more whole events, each with the blank line that closes it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_BOUNDARY: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+
+
+class EventBuffer:
+    """Bytes in, blocks of whole events out; the unfinished rest is held."""
+
+    __slots__ = ("_max_event_bytes", "_rest")
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._rest = b""
+        self._max_event_bytes = max_event_bytes
+
+    def feed(self, data: bytes) -> bytes:
+        """All whole events that `data` completed, as one block. Raises ValueError when one event exceeds the limit."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        elif data.endswith(b"\n\n"):
+            return data
+        end = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_boundary(data)
+        if end < 2:
+            end = 0
+        if end < len(data):
+            if len(data) - end > self._max_event_bytes:
+                raise ValueError(f"an event exceeds {self._max_event_bytes} bytes")
+            self._rest = data[end:]
+        return data[:end]
+
+    def end(self) -> bytes:
+        """The unfinished rest at the end of the stream, which the specification tells clients to discard."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def _last_boundary(data: bytes) -> int:
+    end = 0
+    # A CR that ends the data may be half of a CRLF: it is left for the next feed.
+    stop = len(data) - 1 if data.endswith(b"\r") else len(data)
+    for boundary in _BOUNDARY.finditer(data, 0, stop):
+        end = boundary.end()
+    return end
+
+
+def split_events(block: bytes) -> list[bytes]:
+    """The events of a block, each with its closing blank line."""
+    if b"\r" not in block:
+        events = block.split(b"\n\n")
+        events.pop()
+        return [event + b"\n\n" for event in events]
+    events = []
+    start = 0
+    for boundary in _BOUNDARY.finditer(block):
+        events.append(block[start : boundary.end()])
+        start = boundary.end()
+    return events
+
+
+def event_data(event: bytes) -> bytes:
+    """The data of one event: its `data:` lines joined with LF; empty when it has none (a comment, a ping)."""
+    lines: list[bytes] = []
+    for line in _LINE_END.split(event):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            lines.append(value.removeprefix(b" "))
+    return b"\n".join(lines)
