@@ -1,1 +1,1 @@
-"""What an operator writes: the documents, how they are loaded and checked. Pure: takes bytes, returns documents or errors."""
+"""What an operator writes: documents, how they are loaded and checked. Pure: bytes in, documents or errors out."""

@@ -22,7 +22,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every section of the configuration is."""
 
 
-class Tls(Document):
+class Tls(Document, frozen=True):
     """The certificate of the data-plane listener; both files are read again when they change."""
 
     certificate: str
@@ -33,7 +33,7 @@ class Tls(Document):
     """Path of a PEM bundle; when set, clients must show a certificate signed by it (mutual TLS)."""
 
 
-class Limits(Document):
+class Limits(Document, frozen=True):
     """What the gateway accepts from clients and upstreams. Beyond a limit the answer is an error, never a hang."""
 
     header_bytes: Annotated[int, Meta(ge=1024, le=1_048_576)] = 65_536
@@ -50,7 +50,7 @@ class Limits(Document):
     """Exchanges in progress per worker; beyond it 503 with Retry-After."""
 
 
-class Timeouts(Document):
+class Timeouts(Document, frozen=True):
     """How long the gateway waits, in seconds."""
 
     header_s: Seconds = 15.0
@@ -65,18 +65,18 @@ class Timeouts(Document):
     """How long running exchanges may take to finish after SIGTERM or in a rolling restart."""
 
 
-class UpstreamTimeouts(Document):
+class UpstreamTimeouts(Document, frozen=True):
     """How long the gateway waits for a provider, in seconds."""
 
     connect_s: Seconds = 5.0
     """DNS, TCP, proxy and TLS together."""
     first_byte_s: Seconds = 600.0
-    """From the end of the request to the head of the answer; long, because a complete answer may take minutes to write."""
+    """From the end of the request to the head of the answer; long, as a complete answer may take minutes to write."""
     idle_s: Seconds = 120.0
     """Between two pieces of an answer that has begun."""
 
 
-class Cors(Document):
+class Cors(Document, frozen=True):
     """Which browser pages may call the gateway directly."""
 
     origins: list[str]
@@ -85,7 +85,7 @@ class Cors(Document):
     """How long a browser may remember the answer to a preflight."""
 
 
-class UpstreamTls(Document):
+class UpstreamTls(Document, frozen=True):
     """How a provider's certificate is checked, and which one the gateway shows."""
 
     ca: str | None = None
@@ -98,7 +98,7 @@ class UpstreamTls(Document):
     """Name to expect in the certificate, when it differs from the URL's host."""
 
 
-class ProviderConfig(Document):
+class ProviderConfig(Document, frozen=True):
     """What every provider type understands; a type adds its own fields by subclassing."""
 
     type: str
@@ -119,7 +119,7 @@ class ProviderConfig(Document):
     """Open connections per worker to this provider; beyond it requests wait for one, up to `connect_s`."""
 
 
-class Target(Document):
+class Target(Document, frozen=True):
     """One place a model's requests may go."""
 
     provider: str
@@ -130,7 +130,7 @@ class Target(Document):
     """Share of the traffic among the targets of this model; 0 takes it out of rotation."""
 
 
-class Model(Document):
+class Model(Document, frozen=True):
     """A published name that clients call. The name may be a pattern with one trailing `*`."""
 
     targets: Annotated[list[Target], Meta(min_length=1)]
@@ -141,31 +141,33 @@ class Model(Document):
     """How many tries one exchange may use in all, fallbacks included."""
 
 
-KeyHash = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+KeyHash = Annotated[
+    str, Meta(pattern="^sha256:[0-9a-f]{64}$", description="the hash of a key, `sha256:` and 64 small hex digits")
+]
 
 
-class Application(Document):
+class Application(Document, frozen=True):
     """An application: the smallest consumer; keys belong to it."""
 
     keys: list[KeyHash] = []
     """SHA-256 of each key, as `sha256:` + 64 hex digits; `gatewright key` makes a key with its hash."""
 
 
-class Team(Document):
+class Team(Document, frozen=True):
     """A team: some applications."""
 
     apps: dict[str, Application] = {}
     """Applications by name."""
 
 
-class Organisation(Document):
+class Organisation(Document, frozen=True):
     """An organisation: some teams."""
 
     teams: dict[str, Team] = {}
     """Teams by name."""
 
 
-class Selector(Document):
+class Selector(Document, frozen=True):
     """What a policy applies to; an empty list means everything."""
 
     models: list[str] = []
@@ -174,7 +176,7 @@ class Selector(Document):
     """Consumer paths (`acme/search/indexer`), or patterns with a trailing `*`."""
 
 
-class Policy(Document):
+class Policy(Document, frozen=True):
     """A document that attaches a configured filter to models, consumers or the whole gateway."""
 
     filter: str
@@ -187,7 +189,7 @@ class Policy(Document):
     """The filter's own settings."""
 
 
-class LocalModel(Document):
+class LocalModel(Document, frozen=True):
     """A GGUF file served by the gateway itself."""
 
     path: str
@@ -198,14 +200,14 @@ class LocalModel(Document):
     """Context window given to each request."""
 
 
-class Log(Document):
+class Log(Document, frozen=True):
     """The access log: one line per exchange."""
 
     access: Literal["auto", "json", "text", "off"] = "auto"
     """`json` lines, `text` for people, `off`; `auto` is text on a terminal and JSON otherwise."""
 
 
-class Gateway(Document):
+class Gateway(Document, frozen=True):
     """The whole configuration."""
 
     listen: str = "127.0.0.1:8080"
@@ -213,7 +215,7 @@ class Gateway(Document):
     admin: str = "127.0.0.1:8081"
     """HOST:PORT of the admin listener: health, metrics."""
     anonymous: bool | None = None
-    """Whether calls without a key are served. Default: only when no consumers are configured and `listen` is loopback."""
+    """Whether calls without a key are served. Default: only if no consumers are configured and `listen` is loopback."""
     tls: Tls | None = None
     """Certificate of the data-plane listener; without it plain HTTP."""
     cors: Cors | None = None

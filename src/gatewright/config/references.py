@@ -1,0 +1,95 @@
+"""References: `${env:NAME}` and `${file:/path}` inside text stand for a value that is kept elsewhere.
+
+Text that holds a reference becomes a `Secret` as a whole (`Bearer ${env:KEY}` too); a field of plain text reveals it
+when it is checked. `$${` writes a literal `${`. What was put in is never searched for references again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from gatewright.config.problems import ConfigError
+from gatewright.config.tree import Node, join
+from gatewright.core.secret import Secret
+
+Resolve = Callable[[str, str], str | None]
+"""`resolve(scheme, name)`: the value, or None when there is none. OSError and ValueError are reported as the reason."""
+
+UNRESOLVED: Final = Secret("")
+"""Stands, by identity, for text whose reference failed: the failure is reported once, and nothing else about it."""
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+_SPELLINGS: Final = "write ${env:NAME} or ${file:/path}, or $${ for a literal ${"
+
+
+def expand(node: Node, path: str, resolve: Resolve, problems: list[ConfigError]) -> object:
+    """Plain data of a tree, with every reference resolved; what fails is added to `problems` with its place."""
+    value = node.value
+    if isinstance(value, dict):
+        return {key: expand(child, join(path, key), resolve, problems) for key, child in value.items()}
+    if isinstance(value, list):
+        return [expand(child, join(path, index), resolve, problems) for index, child in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    text, reasons = expand_text(value, resolve)
+    problems.extend(ConfigError(path, reason, node.file, node.line) for reason in reasons)
+    return text
+
+
+def expand_text(text: str, resolve: Resolve) -> tuple[str | Secret, list[str]]:
+    """The text with its references resolved, and why some could not be (then the value is `UNRESOLVED`)."""
+    reasons: list[str] = []
+    found = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal found
+        if match[1] is None:
+            return "${"
+        found += 1
+        value, reason = _value_of(match[1], bool(match[2]), resolve)
+        if reason:
+            reasons.append(reason)
+        return value
+
+    expanded = _REFERENCE.sub(replace, text)
+    if reasons:
+        return UNRESOLVED, reasons
+    return (Secret(expanded) if found else expanded), []
+
+
+def _value_of(reference: str, is_closed: bool, resolve: Resolve) -> tuple[str, str]:
+    """The value of one reference and an empty reason, or the other way round."""
+    scheme, colon, name = reference.partition(":")
+    if not is_closed:
+        return "", f"a reference begins with ${{ but has no closing brace; {_SPELLINGS}"
+    if not colon or not name or scheme not in ("env", "file"):
+        return "", f"${{{_short(reference)}}} is not a reference; {_SPELLINGS}"
+    subject = f"the environment variable `{_short(name)}`" if scheme == "env" else f"the file `{_short(name)}`"
+    remedy = (
+        "set it where the gateway is started, or take this entry out"
+        if scheme == "env"
+        else "create it, or correct the path"
+    )
+    try:
+        value = resolve(scheme, name)
+    except (OSError, ValueError) as error:
+        return "", f"{subject} cannot be read ({_reason(error)}); {remedy}"
+    if value is None:
+        return "", f"{subject} {'is not set' if scheme == 'env' else 'does not exist'}; {remedy}"
+    if scheme == "file":
+        value = value.rstrip("\r\n")  # editors and `echo` end a file with a line break that is no part of the secret
+    return (value, "") if value else ("", f"{subject} is empty; {remedy}")
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    # The message of a failed decoding quotes the bytes, and these may be the secret.
+    return "not UTF-8 text" if isinstance(error, UnicodeError) else str(error)
+
+
+def _short(text: str) -> str:
+    shown = text if text.isprintable() else repr(text)[1:-1]
+    return shown if len(shown) <= 200 else shown[:200] + "…"

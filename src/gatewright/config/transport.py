@@ -1,0 +1,48 @@
+"""A checked document as bytes for the private channel between the processes, secrets included.
+
+This is the only place that writes a `Secret` out. The bytes go from process to process of one gateway and never to a
+disk, a log or a network.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from gatewright.config.documents import Gateway
+from gatewright.core.secret import Secret
+
+_SECRET_CODE: Final = 1
+
+
+def encode(document: Gateway) -> bytes:
+    """The bytes of a document; `decode` gives an equal one."""
+    return _encoder.encode(document)
+
+
+def decode(data: bytes) -> Gateway:
+    """The document of some bytes. Raises msgspec.DecodeError on anything that `encode` did not write."""
+    return _decoder.decode(data)
+
+
+def _encode_secret(value: object) -> msgspec.msgpack.Ext:
+    if isinstance(value, Secret):
+        return msgspec.msgpack.Ext(_SECRET_CODE, value.reveal().encode())
+    raise TypeError(f"a document holds a {type(value).__name__}, which has no place in one")
+
+
+def _decode_ext(code: int, data: memoryview) -> Secret:
+    if code != _SECRET_CODE:
+        raise ValueError(f"unknown extension {code}")
+    return Secret(bytes(data).decode())
+
+
+def _accept_secret(type_: type, value: Any) -> Any:
+    if type_ is Secret and isinstance(value, Secret):
+        return value
+    raise ValueError(f"expected a {type_.__name__}")
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_encode_secret)
+_decoder: Final = msgspec.msgpack.Decoder(Gateway, ext_hook=_decode_ext, dec_hook=_accept_secret)
