@@ -20,6 +20,7 @@ from gatewright.config.problems import InvalidConfig
 
 COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("key", "gatewright.cli.key:key"),
+    ("reload", "gatewright.cli.reload:reload"),
     ("version", "gatewright.cli.version:version"),
 )
 """Every command in the order of `--help`: its name, and `module:attribute` of its function or of a Typer of its own."""
