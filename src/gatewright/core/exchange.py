@@ -89,8 +89,8 @@ class Exchange:
         self.usage: Usage | None = None
         self.status = 0
         self.error: GatewayError | None = None
-        self.notes: dict[str, Any] = {}
-        """What filters leave for their own later phases, keyed by filter object or name."""
+        self.notes: dict[object, Any] = {}
+        """What filters leave for their own later phases, keyed by the filter."""
         self.bytes_in = len(body)
         self.bytes_out = 0
         self.started_s = now

@@ -39,6 +39,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     """Monotonic seconds."""
     random: Callable[[], float]
     """Uniform in [0, 1)."""
+    scope: str = ""
+    """The policy a filter is built for: unique in a configuration, and the same after a reload that kept it."""
     worker_share: float = 1.0
     """This worker's part of a limit that all workers of the gateway share: 1 / number of workers."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from gatewright.config.check import convert
 from gatewright.config.documents import Document, Gateway, Model, Target
 from gatewright.config.problems import ConfigError, InvalidConfig
@@ -81,7 +83,8 @@ def _build_policies(
             known = ", ".join(sorted(types))
             errors.append(ConfigError(f"{path}.filter", f"there is no filter {policy.filter!r}; known filters: {known}"))
             continue
-        built = _build_checked(kind.config, policy.config, f"{path}.config", errors, partial(_build_filter, kind, ports))
+        scoped = msgspec.structs.replace(ports, scope=f"{policy.name or policy.filter}#{index}")
+        built = _build_checked(kind.config, policy.config, f"{path}.config", errors, partial(_build_filter, kind, scoped))
         if built is not None:
             policies.append(AttachedPolicy(policy.name or policy.filter, policy.on, built))
     return policies

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from gatewright import __version__
 from gatewright.config.documents import ProviderConfig, UpstreamTimeouts, UpstreamTls
+from gatewright.core.secret import Secret
 
 C = TypeVar("C", bound=ProviderConfig)
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_PROXY: Final = re.compile(r"(?:http://)?([^/@\s]+:[0-9]{1,5})/?\Z")
+_OURS: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"))
 
 
 class Origin(Struct, frozen=True):
@@ -32,10 +41,10 @@ class Upstream(Struct, frozen=True, kw_only=True):
     name: str
     type: str
     origin: Origin
-    paths: Mapping[str, str]
-    """Dialect name → request target (`/v1/chat/completions`); a dialect that is absent is not spoken there."""
     pool_key: str = ""
     """Equal for upstreams whose connections are interchangeable; made from `origin`."""
+    paths: Mapping[str, str]
+    """Dialect name → request target (`/v1/chat/completions`); a dialect that is absent is not spoken there."""
     head: bytes
     """Host, authorisation and fixed headers, each line with its CRLF; the same for every request."""
     timeouts: UpstreamTimeouts
@@ -58,3 +67,69 @@ class ProviderType(Struct, Generic[C], frozen=True):
     """The environment variable whose presence makes this a provider when there is no configuration file."""
     default_models: tuple[str, ...] = ()
     """Patterns published for it then."""
+
+
+def build_upstream(
+    name: str,
+    config: ProviderConfig,
+    *,
+    url: str,
+    paths: Mapping[str, str],
+    credential: tuple[str, Secret] | None,
+) -> Upstream:
+    """Compile a provider that is reached by plain HTTP requests under one base URL.
+
+    `paths` are appended to the path of `url`; `credential` is a header with its value. Raises ValueError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"`url` must look like https://host/v1, not {url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("`url` must hold no user, password, query or fragment; put the credential into `key`")
+    tls = parts.scheme == "https"
+    base = parts.path.rstrip("/")
+    proxy = None
+    if config.proxy is not None and config.proxy != "none":
+        match = _PROXY.match(config.proxy)
+        if match is None:
+            raise ValueError("`proxy` must look like http://host:port, or be `none`")
+        proxy = match.group(1)
+    return Upstream(
+        name=name,
+        type=config.type,
+        origin=Origin(
+            tls=tls,
+            host=parts.hostname,
+            port=parts.port or (443 if tls else 80),
+            proxy=proxy,
+            verify=config.tls,
+            max_connections=config.max_connections,
+            connect_s=config.timeouts.connect_s,
+        ),
+        paths={dialect: base + path for dialect, path in paths.items()},
+        head=_render_head(parts.netloc, config, credential),
+        timeouts=config.timeouts,
+    )
+
+
+def _render_head(host: str, config: ProviderConfig, credential: tuple[str, Secret] | None) -> bytes:
+    headers: dict[str, Secret] = {} if credential is None else {credential[0]: credential[1]}
+    headers |= {header.lower(): value for header, value in config.headers.items()}
+    lines = [
+        f"host: {host}",
+        f"user-agent: gatewright/{__version__}",
+        "content-type: application/json",
+        # Compressed answers would have to be inflated to be read; the network is not what an LLM call waits for.
+        "accept-encoding: identity",
+    ]
+    for header, value in headers.items():
+        if not _HEADER_NAME.match(header) or header in _OURS:
+            raise ValueError(f"`headers` may not set {header!r}")
+        text = value.reveal().strip()
+        if not _HEADER_VALUE.match(text):
+            raise ValueError(f"the value of the header {header!r} (or the `key`) holds a line break or control character")
+        lines.append(f"{header}: {text}")
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
+
+
+AnyProviderType = ProviderType[Any]

@@ -35,6 +35,8 @@ class Request(Struct):
     body: bytes
     keep_alive: bool
     """Whether the connection stays usable after this message, by the client's wish and HTTP version."""
+    is_http10: bool
+    """Whether the client is of HTTP/1.0 and so cannot read a chunked answer."""
 
 
 class Malformed(Struct):
@@ -70,6 +72,7 @@ class RequestParser:
         "_head_bytes",
         "_headers",
         "_host",
+        "_is_http10",
         "_parser",
         "_refused",
         "_target",
@@ -94,6 +97,7 @@ class RequestParser:
         self._head_bytes = 0
         self._target = b""
         self._host = b""
+        self._is_http10 = False
         self._expects_continue = False
         self._refused: _Refused | None = None
 
@@ -115,6 +119,10 @@ class RequestParser:
         """Whether the client waits for an interim `100 Continue` before it sends its body; true once per request."""
         waiting, self._expects_continue = self._expects_continue, False
         return waiting
+
+    def partial_path(self) -> bytes:
+        """The path of the request that is arriving, as far as it is known."""
+        return self._target.partition(b"?")[0]
 
     def close(self) -> None:
         """Break the reference cycle with the tokenizer; the parser is dead afterwards."""
@@ -189,6 +197,7 @@ class RequestParser:
         version = self._parser.get_http_version()
         if version != "1.1":
             self._check_old_version(version)
+            self._is_http10 = True
         host = headers.get(b"host")
         if host != self._host or host is None:
             self._check_host(host, version)
@@ -231,7 +240,9 @@ class RequestParser:
         path, _, query = self._target.partition(b"?")
         parser = self._parser
         self._done.append(
-            Request(parser.get_method(), path, query, self._headers, body, parser.should_keep_alive()),
+            Request(
+                parser.get_method(), path, query, self._headers, body, parser.should_keep_alive(), self._is_http10
+            )
         )
 
     # -- checks off the common path -------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""`rate_limit`: how many requests and tokens each consumer may use per second, minute, hour or day."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Raw
+
+from gatewright.config.documents import Document
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.ports import Ports
+from gatewright.pipeline.filters import Filter, FilterType
+
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_BYTES_PER_TOKEN: Final = 4
+"""English text has about four bytes per token in today's tokenizers; the estimate is settled with the real number."""
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Config(Document, frozen=True):
+    """Let each consumer use so much per period. At least one of `requests` and `tokens` is given."""
+
+    requests: Count | None = None
+    """Requests per period."""
+    tokens: Count | None = None
+    """Input and output tokens together per period."""
+    per: Literal["second", "minute", "hour", "day"] = "minute"
+    """The period. Allowance flows back evenly, so there is no edge at which two periods' worth can be used at once."""
+    by: Literal["consumer", "model", "consumer_and_model", "all"] = "consumer"
+    """Who shares an allowance: each consumer has its own, each model, each pair of both, or all exchanges one."""
+
+
+class RateLimit(Filter):
+    """Takes a request and an estimate of its tokens before the call, and settles with what was really used.
+
+    Concurrent requests cannot pass together what only one of them may use. With several workers each holds its share
+    of the limit, so their sum is never above it.
+    """
+
+    def __init__(self, config: Config, ports: Ports) -> None:
+        if config.requests is None and config.tokens is None:
+            raise ValueError("give `requests`, `tokens` or both")
+        self._config = config
+        self._counters = ports.counters
+        self._scope = ports.scope
+        self._per_s = _SECONDS[config.per]
+        self._requests = config.requests * ports.worker_share if config.requests is not None else None
+        self._tokens = config.tokens * ports.worker_share if config.tokens is not None else None
+
+    async def on_reserve(self, x: Exchange) -> Reply | None:
+        # Counted here, not per attempt: failover must not multiply a consumer's charge.
+        config = self._config
+        key = self._key(x)
+        if self._requests is not None:
+            self._take("requests:" + key, 1.0, self._requests, f"{config.requests} requests")
+        if self._tokens is not None:
+            estimate = _estimate_tokens(x)
+            try:
+                self._take("tokens:" + key, estimate, self._tokens, f"{config.tokens} tokens")
+            except GatewayError:
+                if self._requests is not None:
+                    self._counters.give("requests:" + key, 1.0, self._requests, self._per_s)
+                raise
+            x.notes[self] = estimate
+        return None
+
+    def on_settle(self, x: Exchange) -> None:
+        estimate = x.notes.pop(self, None)
+        if estimate is None or self._tokens is None:
+            return
+        usage = x.usage
+        if usage is not None:
+            used: float = usage.input_total + usage.output_total
+        else:
+            # Nothing reported: an exchange that brought no answer costs nothing, one that was cut keeps its estimate.
+            used = estimate if x.status in (200, 499) and x.bytes_out else 0.0
+        self._counters.give("tokens:" + self._key(x), estimate - used, self._tokens, self._per_s)
+
+    def _take(self, key: str, amount: float, capacity: float, limit: str) -> None:
+        wait_s = self._counters.take(key, amount, capacity, self._per_s)
+        if wait_s:
+            raise GatewayError(
+                Kind.RATE_LIMITED,
+                f"The limit of {limit} per {self._config.per} is used up. Try again in {max(wait_s, 0.001):.3g} s.",
+                retry_after_s=wait_s,
+            )
+
+    def _key(self, x: Exchange) -> str:
+        by = self._config.by
+        if by == "consumer":
+            return f"{self._scope}:{x.consumer.path}"
+        if by == "model":
+            return f"{self._scope}::{x.published_model}"
+        if by == "all":
+            return self._scope
+        return f"{self._scope}:{x.consumer.path}:{x.published_model}"
+
+
+def _estimate_tokens(x: Exchange) -> float:
+    """Input by the size of the body, output by what the client allows; never less than one."""
+    estimate = len(x.body) / _BYTES_PER_TOKEN
+    for member in ("max_completion_tokens", "max_tokens"):
+        raw: Raw | None = x.fields.get(member)
+        if raw is not None:
+            text = bytes(raw)
+            if text.isdigit() and len(text) < 10:
+                estimate += int(text)
+            break
+    return max(estimate, 1.0)
+
+
+RATE_LIMIT: Final = FilterType(
+    "rate_limit", Config, RateLimit, "How many requests and tokens a consumer or model may use per period."
+)

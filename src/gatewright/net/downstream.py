@@ -1,0 +1,315 @@
+"""One client connection: requests in, answers out, in order, with bounded memory and a time limit on every wait.
+
+Theory of operation. The parser gives complete requests. One exchange runs at a time; while requests that a client
+pipelined behind it wait, nothing more is read. The handler answers with `respond` (whole) or
+`begin_stream`, `write_piece`…, `end_stream`; then the next request starts. EOF or loss of the connection cancels the
+running exchange. After an error that leaves the framing in doubt the answer is sent, the write side closed, and what
+the client still sends is discarded for a moment, so that a reset cannot destroy the answer on its way (RFC 9112 §9.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from gatewright.config.documents import Limits, Timeouts
+from gatewright.core.errors import Kind
+from gatewright.net.deadlines import Deadline, Deadlines
+from gatewright.net.tasks import TaskGroup
+from gatewright.wire.http1 import Malformed, Request, RequestParser
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER_S: Final = 2.0
+_WRITE_HIGH_BYTES: Final = 65_536
+"""Unsent bytes at which an answer's source is paused."""
+
+
+class Source(Protocol):
+    """What feeds a streamed answer and can be told to wait."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Handler(Protocol):
+    """The data plane, as a connection sees it."""
+
+    def handle(self, connection: Connection, request: Request) -> Coroutine[Any, Any, None]:
+        """Run one exchange: answer through `connection` exactly once, whatever happens."""
+        ...
+
+    def refuse(self, connection: Connection, malformed: Malformed) -> None:
+        """Answer what is not a request; the connection closes after it."""
+        ...
+
+
+class Listener:
+    """What the connections of one worker share."""
+
+    def __init__(
+        self, handler: Handler, deadlines: Deadlines, tasks: TaskGroup, limits: Limits, timeouts: Timeouts
+    ) -> None:
+        self.handler = handler
+        self.deadlines = deadlines
+        self.tasks = tasks
+        self.limits = limits
+        self.timeouts = timeouts
+        self.draining = False
+        self.in_flight = 0
+        self.connections: set[Connection] = set()
+
+    def configure(self, limits: Limits, timeouts: Timeouts) -> None:
+        """New limits, for connections made from now on; the running ones keep theirs."""
+        self.limits = limits
+        self.timeouts = timeouts
+
+    def accept(self) -> Connection:
+        """The protocol factory."""
+        return Connection(self)
+
+    def drain(self) -> None:
+        """Close idle connections; the others close behind the answer they are on."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+
+    def abort(self) -> None:
+        """Close everything at once."""
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """The server side of one client connection."""
+
+    __slots__ = (
+        "_closing",
+        "_deadline",
+        "_in_head",
+        "_keep_alive",
+        "_listener",
+        "_parser",
+        "_source",
+        "_stalled",
+        "_streaming",
+        "_task",
+        "_timeouts",
+        "_transport",
+        "_waiting",
+        "is_http10",
+    )
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        limits = listener.limits
+        self._timeouts = listener.timeouts
+        self._parser = RequestParser(
+            max_header_bytes=limits.header_bytes, max_headers=limits.header_count, max_body_bytes=limits.body_bytes
+        )
+        self._transport: asyncio.Transport | None = None
+        self._deadline = Deadline(listener.deadlines, self._on_deadline)
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[Request | Malformed] = deque()
+        self._source: Source | None = None
+        self._stalled = False
+        self._streaming = False
+        self._closing = False
+        self._in_head = False
+        self._keep_alive = True
+        self.is_http10 = False
+
+    # -- answering: called by the handler -------------------------------------------------------------------------
+
+    @property
+    def closes(self) -> bool:
+        """Whether the answer about to be sent is the last of this connection, and must say so."""
+        return not self._keep_alive or self._listener.draining
+
+    @property
+    def peer(self) -> str:
+        """The client's address, for the log."""
+        address = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(address[0]) if isinstance(address, tuple) else ""
+
+    def respond(self, message: bytes) -> None:
+        """Send one whole answer, head and body."""
+        transport = self._transport
+        if transport is not None:
+            transport.write(message)
+
+    def begin_stream(self, head: bytes, source: Source) -> None:
+        """Send the head of a streamed answer; `source` is paused while the client is slow."""
+        self._streaming = True
+        self._source = source
+        if self._transport is not None:
+            self._transport.write(head)
+            if self._stalled:
+                source.pause()
+
+    def write_piece(self, piece: bytes) -> None:
+        """Send some bytes of a streamed answer."""
+        if self._transport is not None:
+            self._transport.write(piece if self.is_http10 else b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def end_stream(self) -> None:
+        """The streamed answer is complete."""
+        if self._transport is not None and not self.is_http10:
+            self._transport.write(b"0\r\n\r\n")
+        self._streaming = False
+        self._source = None
+
+    def close_after_answer(self) -> None:
+        """Make the running answer the connection's last."""
+        self._keep_alive = False
+
+    def linger(self) -> None:
+        """The last answer is written: close, but let the client read it first."""
+        if self._transport is None or self._closing:
+            return
+        self._closing = True
+        self._waiting.clear()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        self._deadline.arm(_LINGER_S)
+
+    def abort(self) -> None:
+        """Close at once, losing what is unsent; a running exchange is cancelled."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Close unless an exchange is running or a request has begun to arrive."""
+        if self._task is None and not self._parser.in_head and not self._parser.in_body and not self._waiting:
+            self._close()
+
+    # -- protocol -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        listener = self._listener
+        self._transport = transport
+        listener.connections.add(self)
+        if len(listener.connections) > listener.limits.connections:
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
+        self._deadline.arm(self._timeouts.header_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        done = self._parser.feed(data)
+        if not done:
+            self._on_partial()
+        elif self._task is None and len(done) == 1:
+            self._begin(done[0])
+        else:
+            self._waiting.extend(done)
+            if self._transport is not None:
+                self._transport.pause_reading()
+            if self._task is None:
+                self._begin(self._waiting.popleft())
+
+    def eof_received(self) -> None:
+        return None  # a client that closes its side is gone, as for other servers; connection_lost follows
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.connections.discard(self)
+        self._deadline.close()
+        self._transport = None
+        self._waiting.clear()
+        self._parser.close()
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self._stalled = True
+        self._deadline.arm(self._timeouts.write_stall_s)
+        if self._source is not None:
+            self._source.pause()
+
+    def resume_writing(self) -> None:
+        self._stalled = False
+        self._deadline.disarm()
+        if self._source is not None:
+            self._source.resume()
+        elif self._task is None and not self._closing:
+            self._deadline.arm(self._timeouts.keep_alive_s)
+
+    # -- turns ----------------------------------------------------------------------------------------------------
+
+    def _on_partial(self) -> None:
+        """Bytes came that complete nothing: set the clock for the part that is being waited for."""
+        if self._task is not None:
+            return
+        parser = self._parser
+        if parser.in_head:
+            if not self._in_head:  # one limit for the whole head, however it trickles in
+                self._in_head = True
+                self._deadline.arm(self._timeouts.header_s)
+        elif parser.in_body:
+            self._deadline.arm(self._timeouts.body_idle_s)
+            if parser.take_continue() and self._transport is not None:
+                self._transport.write(_CONTINUE)
+
+    def _begin(self, message: Request | Malformed) -> None:
+        listener = self._listener
+        self._deadline.disarm()
+        self._in_head = False
+        if isinstance(message, Malformed):
+            self._keep_alive = False
+            listener.handler.refuse(self, message)
+            self.linger()
+            return
+        self._keep_alive = message.keep_alive
+        self.is_http10 = message.is_http10
+        listener.in_flight += 1
+        self._task = listener.tasks.spawn(self._run(message), "exchange")
+
+    async def _run(self, request: Request) -> None:
+        try:
+            await self._listener.handler.handle(self, request)
+        finally:
+            self._listener.in_flight -= 1
+            self._task = None
+            self._next()
+
+    def _next(self) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        if self.closes:
+            self.linger()
+        elif self._waiting:
+            message = self._waiting.popleft()
+            if not self._waiting:
+                transport.resume_reading()
+            self._begin(message)
+        elif not self._stalled:
+            if self._parser.in_head or self._parser.in_body:
+                self._on_partial()
+            else:
+                self._deadline.arm(self._timeouts.keep_alive_s)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _on_deadline(self) -> None:
+        if self._stalled or self._closing:
+            self.abort()
+            return
+        parser = self._parser
+        if parser.in_head or parser.in_body:
+            self._keep_alive = False
+            part = "headers" if parser.in_head else "body"
+            late = Malformed(
+                Kind.REQUEST_TIMEOUT, f"The request's {part} did not arrive in time.", b"", parser.partial_path(), {}
+            )
+            self._listener.handler.refuse(self, late)
+            self.linger()
+        else:
+            self._close()

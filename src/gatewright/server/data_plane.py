@@ -1,0 +1,224 @@
+"""The data plane of one worker: the border of every exchange, where it is answered, settled and recorded exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+from urllib.parse import unquote
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.ports import Ports
+from gatewright.core.surface import Dialect
+from gatewright.dialects.openai.models import render_model, render_models
+from gatewright.net.downstream import Connection
+from gatewright.net.pool import UpstreamPools
+from gatewright.pipeline.lifecycle import OpenStream, find_model, identify, open_exchange, settle
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.server.cors import CorsPolicy
+from gatewright.server.heads import render_head, render_lines
+from gatewright.server.relay import Relay
+from gatewright.server.routes import MODELS, MODELS_PATH, dialect_of, find_route
+from gatewright.telemetry.recorder import Recorder
+from gatewright.wire.http1 import Malformed, Request
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+_JSON: Final = b"application/json"
+_EVENTS: Final = b"text/event-stream; charset=utf-8"
+_OVERLOADED_RETRY_S: Final = 1.0
+
+ReportFault = Callable[[str, BaseException], None]
+"""`(exchange id, error)`: a fault of the gateway itself, for its own log."""
+
+
+class DataPlane:
+    """Runs exchanges (`net.downstream.Handler`). The snapshot is replaced by one assignment."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pools: UpstreamPools,
+        ports: Ports,
+        recorder: Recorder,
+        report_fault: ReportFault,
+        id_prefix: str,
+    ) -> None:
+        self._loop = loop
+        self._pools = pools
+        self._ports = ports
+        self._recorder = recorder
+        self._report_fault = report_fault
+        self._id_prefix = id_prefix
+        self._ids = count(1)
+        self._cors: CorsPolicy | None = None
+        self._created = 0
+        self._max_in_flight = 0
+        self.snapshot: Snapshot | None = None
+        self.in_flight = 0
+
+    def use(self, snapshot: Snapshot, created: int) -> None:
+        """Serve new exchanges by `snapshot`; those running keep theirs. `created` is the wall time, for model lists."""
+        document = snapshot.document
+        self._cors = CorsPolicy(document.cors) if document.cors is not None else None
+        self._max_in_flight = document.limits.requests_in_flight
+        self._pools.max_response_bytes = document.limits.response_bytes
+        self._created = created
+        self.snapshot = snapshot
+
+    # -- Handler --------------------------------------------------------------------------------------------------
+
+    async def handle(self, connection: Connection, request: Request) -> None:
+        """Run one exchange: answer it exactly once, settle it, record it."""
+        x = self._open(request.headers, request.body)
+        self.in_flight += 1
+        try:
+            await self._serve(connection, request, x)
+        except GatewayError as error:
+            self._answer_error(connection, x, error, dialect_of(request.path), request.method)
+        except asyncio.CancelledError:
+            x.error = GatewayError(Kind.DISCONNECTED, "The client closed the connection.")
+            x.status = x.status or x.error.status
+            raise
+        except Exception as error:  # noqa: BLE001 - the exchange's border: one fault costs one exchange
+            fault = GatewayError(Kind.INTERNAL, f"{type(error).__name__}: {error}", cause=error)
+            self._report_fault(x.id, error)
+            self._answer_error(connection, x, fault, dialect_of(request.path), request.method)
+        finally:
+            self.in_flight -= 1
+            self._close(x)
+
+    def refuse(self, connection: Connection, malformed: Malformed) -> None:
+        """Answer what is not a request, in the dialect of the path it was sent to, as far as that is known."""
+        x = self._open(malformed.headers, b"")
+        error = GatewayError(malformed.kind, malformed.message)
+        self._answer_error(connection, x, error, dialect_of(malformed.path), malformed.method)
+        self._close(x)
+
+    # -- one exchange ---------------------------------------------------------------------------------------------
+
+    def _open(self, headers: dict[bytes, bytes], body: bytes) -> Exchange:
+        sent = headers.get(b"x-request-id")
+        if sent is not None and _REQUEST_ID.match(sent):
+            exchange_id = sent.decode("ascii")
+        else:
+            exchange_id = f"{self._id_prefix}{next(self._ids):08x}"
+        return Exchange(exchange_id, self.snapshot, headers, body, self._loop.time())
+
+    async def _serve(self, connection: Connection, request: Request, x: Exchange) -> None:
+        if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
+            return
+        route = find_route(request.method, request.path)
+        x.surface = route.surface
+        x.dialect = dialect = route.dialect
+        if self.in_flight > self._max_in_flight:
+            raise GatewayError(
+                Kind.OVERLOADED,
+                f"The gateway has {self._max_in_flight} requests in flight (limits.requests_in_flight). Try again.",
+                retry_after_s=_OVERLOADED_RETRY_S,
+            )
+        if route is MODELS:
+            answer: Reply | OpenStream = self._list_models(x, request.path)
+        else:
+            answer = await open_exchange(x, dialect, self._ports, self._pools.send)
+        if isinstance(answer, OpenStream):
+            await self._relay(connection, x, answer, dialect)
+        else:
+            self._answer(connection, x, answer)
+
+    def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
+        now = x.first_byte_s = x.finished_s = self._loop.time()
+        x.status = reply.status
+        body = reply.body
+        x.bytes_out = len(body)
+        gateway_ms = (now - x.started_s - x.upstream_s) * 1e3
+        timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
+        headers = timing + render_lines(reply.headers) + self._cors_lines(x)
+        head = render_head(
+            reply.status, reply.content_type, x.id, headers, length=len(body), close=connection.closes
+        )
+        connection.respond(head + body)
+
+    async def _relay(self, connection: Connection, x: Exchange, stream: OpenStream, dialect: Dialect) -> None:
+        gateway_ms = (self._loop.time() - x.started_s - x.upstream_s) * 1e3
+        timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
+        headers = b"cache-control: no-cache\r\n" + timing + render_lines(stream.headers) + self._cors_lines(x)
+        chunked = not connection.is_http10
+        if not chunked:
+            connection.close_after_answer()
+        head = render_head(200, _EVENTS, x.id, headers, length=None, close=connection.closes, chunked=chunked)
+        relay = Relay(self._loop, connection, x, stream, head)
+        try:
+            stream.source.start(relay)
+            error = await relay.done
+        except asyncio.CancelledError:
+            stream.source.abort()
+            raise
+        finally:
+            x.usage = stream.codec.usage
+        if error is not None:
+            if not relay.begun:
+                raise error
+            x.error = error
+            if error.kind is Kind.INTERNAL and error.cause is not None:
+                self._report_fault(x.id, error.cause)
+            if error.body is None:  # else the upstream's own error event went out already
+                connection.write_piece(dialect.render_stream_error(error, x.id))
+        elif not relay.begun:
+            raise GatewayError(Kind.UPSTREAM_BAD_RESPONSE, "The provider's stream held no event.")
+        connection.end_stream()
+
+    def _list_models(self, x: Exchange, path: bytes) -> Reply:
+        identify(x)
+        snapshot = x.snapshot
+        if path == MODELS_PATH:
+            return Reply(200, render_models(snapshot.models.exact(), self._created))
+        name = unquote(path[len(MODELS_PATH) + 1 :].decode("latin-1"))
+        find_model(snapshot, name)
+        return Reply(200, render_model(name, self._created))
+
+    def _answer_preflight(self, connection: Connection, request: Request, x: Exchange) -> bool:
+        lines = self._cors.preflight_headers(request) if self._cors is not None else None
+        if lines is None:
+            return False
+        x.status = 204
+        head = render_head(204, _JSON, x.id, lines, length=0, close=connection.closes)
+        # RFC 9110 §8.6: a 204 carries no Content-Length, and without a body no type.
+        head = head.replace(b"content-length: 0\r\n", b"").replace(b"content-type: application/json\r\n", b"")
+        connection.respond(head)
+        return True
+
+    def _answer_error(
+        self, connection: Connection, x: Exchange, error: GatewayError, dialect: Dialect, method: bytes
+    ) -> None:
+        x.error = error
+        x.status = error.status
+        lines = render_lines(error.headers) + self._cors_lines(x)
+        if error.retry_after_s is not None and not any(name == b"retry-after" for name, _ in error.headers):
+            seconds = error.retry_after_s
+            lines += b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (-(-seconds // 1), seconds * 1000)
+        body = error.body if error.body is not None else dialect.render_error(error, x.id)
+        x.bytes_out = len(body)
+        head = render_head(error.status, _JSON, x.id, lines, length=len(body), close=connection.closes)
+        x.first_byte_s = self._loop.time()
+        connection.respond(head if method == b"HEAD" else head + body)
+
+    def _cors_lines(self, x: Exchange) -> bytes:
+        if self._cors is None:
+            return b""
+        origin = x.headers.get(b"origin")
+        return self._cors.answer_headers(origin) if origin is not None else b""
+
+    def _close(self, x: Exchange) -> None:
+        """Settle and record, whatever happened."""
+        if not x.finished_s:
+            x.finished_s = self._loop.time()
+        try:
+            settle(x)
+        except Exception as error:  # noqa: BLE001 - a filter that breaks its promise must not lose the record
+            self._report_fault(x.id, error)
+        self._recorder.record(x)
+
+

@@ -1,0 +1,45 @@
+"""Answer heads, rendered once per status and completed per exchange."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {529: b"Overloaded"}
+
+
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))
+
+
+_LINES: Final = {status: _status_line(status) for status in _REASONS}
+
+
+def render_head(
+    status: int,
+    content_type: bytes,
+    request_id: str,
+    headers: bytes,
+    *,
+    length: int | None,
+    close: bool,
+    chunked: bool = True,
+) -> bytes:
+    """The head of an answer. `headers` are whole lines; without `length` it is chunked, or else ends with the connection."""
+    if length is not None:
+        framing = b"content-length: %d\r\n" % length
+    else:
+        framing = b"transfer-encoding: chunked\r\n" if chunked else b""
+    return b"%bcontent-type: %b\r\nx-request-id: %b\r\n%b%b%b\r\n" % (
+        _LINES.get(status) or _status_line(status),
+        content_type,
+        request_id.encode(),
+        headers,
+        framing,
+        b"connection: close\r\n" if close else b"",
+    )
+
+
+def render_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Header pairs as lines."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,0 +1,87 @@
+"""The way of a streamed answer: upstream bytes through the codec and the filters to the client, without a task switch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Exchange
+from gatewright.net.downstream import Connection
+from gatewright.pipeline.lifecycle import OpenStream
+from gatewright.wire.sse import split_events
+
+
+class Relay:
+    """The sink of one upstream stream. Await `done`: None when the answer was complete, else the error.
+
+    The head is held until the first event, so that an answer which fails at once is still an honest HTTP error.
+    """
+
+    __slots__ = ("_connection", "_head", "_loop", "_on_events", "_stream", "_x", "begun", "done")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: Connection, x: Exchange, stream: OpenStream, head: bytes
+    ) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._x = x
+        self._stream = stream
+        self._head = head
+        self._on_events = stream.chain.on_events
+        self.begun = False
+        self.done: asyncio.Future[GatewayError | None] = loop.create_future()
+
+    def on_data(self, data: bytes) -> None:
+        """Forward what `data` completes."""
+        try:
+            codec = self._stream.codec
+            block = codec.feed(data)
+            if codec.error is not None and not self.begun:
+                self._stop(codec.error)
+                return
+            if block:
+                self._send(block)
+            if codec.error is not None:
+                self._stop(codec.error)
+        except GatewayError as error:
+            self._stop(error)
+        except Exception as error:  # noqa: BLE001 - the border of filters that run per chunk: a fault ends one stream
+            self._stop(GatewayError(Kind.INTERNAL, "A filter failed.", cause=error))
+
+    def on_end(self) -> None:
+        """The upstream's answer ended: well or not, as the codec knows."""
+        if self.done.done():
+            return
+        codec = self._stream.codec
+        closing = codec.end()
+        if closing:
+            self._send(closing)
+        self.done.set_result(codec.error)
+
+    def on_failure(self, error: GatewayError) -> None:
+        """The upstream's answer broke off."""
+        if not self.done.done():
+            # A stream whose closing event has passed is complete, however its connection ended.
+            self.done.set_result(None if self._stream.codec.done else error)
+
+    def _send(self, block: bytes) -> None:
+        x = self._x
+        if self._on_events:
+            events = split_events(block)
+            for hook in self._on_events:
+                events = hook(x, events)
+            block = b"".join(events)
+            if not block:
+                return
+        if not self.begun:
+            self.begun = True
+            x.first_byte_s = self._loop.time()
+            x.status = 200
+            self._connection.begin_stream(self._head, self._stream.source)
+        x.bytes_out += len(block)
+        self._connection.write_piece(block)
+
+    def _stop(self, error: GatewayError) -> None:
+        if not self.done.done():
+            self._stream.source.abort()
+            self.done.set_result(error)

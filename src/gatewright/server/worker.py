@@ -1,0 +1,301 @@
+"""One worker of the data plane: `python -m gatewright.server.worker`, started by the supervisor only.
+
+It inherits its listening socket, the channel to the supervisor and the telemetry socket; it reads no file but TLS
+certificates and no environment. It serves from the first `Configure` on, and ends when told to drain or when its
+channel ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import ssl
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Final
+
+import uvloop
+
+from gatewright.config.documents import Tls
+from gatewright.config.problems import InvalidConfig
+from gatewright.config.transport import decode
+from gatewright.core.messages import Configure, Drain, FrameParser, Message, Ready, Refused, render_frame
+from gatewright.core.ports import Ports
+from gatewright.filters import FILTERS
+from gatewright.net.deadlines import Deadlines
+from gatewright.net.downstream import Listener
+from gatewright.net.pool import UpstreamPools
+from gatewright.net.tasks import TaskGroup
+from gatewright.pipeline.build import build_snapshot
+from gatewright.providers import PROVIDERS
+from gatewright.server.data_plane import DataPlane
+from gatewright.store.memory import MemoryCounters
+from gatewright.telemetry.recorder import Recorder
+from gatewright.telemetry.records import Gauges
+
+_FLUSH_TICKS: Final = 4
+"""Telemetry goes out every so many ticks of the clock (50 ms each)."""
+_BACKLOG: Final = 4096
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Clock:
+    """Wall time as log text, made from the loop's clock so that a line costs no system call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._offset = time.time() - loop.time()  # noqa: TID251 - the worker is where time enters
+        self._second = -1
+        self._text = ""
+
+    def __call__(self) -> str:
+        now = self._loop.time() + self._offset
+        second = int(now)
+        if second != self._second:
+            self._offset = time.time() - self._loop.time()  # noqa: TID251
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{int((now - second) * 1000):03d}Z"
+
+
+class Worker(asyncio.Protocol):
+    """The composition, and the protocol of its channel to the supervisor."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: argparse.Namespace) -> None:
+        self._loop = loop
+        self._options = options
+        self._frames = FrameParser()
+        self._channel: asyncio.Transport | None = None
+        self._telemetry = socket.socket(fileno=options.telemetry_fd)
+        self._telemetry.setblocking(False)
+        self._ticks = 0
+        self._server: asyncio.Server | None = None
+        self._tls: tuple[Tls, ssl.SSLContext, float] | None = None
+        self._listener: Listener | None = None
+        self._version = 0
+        self._ending = False
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._deadlines = Deadlines(loop)
+        self._tasks = TaskGroup(loop, self._report)
+        self._pools = UpstreamPools(loop, self._deadlines)
+        self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=Clock(loop), lines=True)
+        self._ports = Ports(
+            counters=MemoryCounters(loop.time),
+            now=loop.time,
+            random=random.Random().random,
+            worker_share=1 / options.workers,
+        )
+        prefix = f"req_{os.urandom(6).hex()}"
+        self._plane = DataPlane(loop, self._pools, self._ports, self._recorder, self._report, prefix)
+        self._deadlines.on_tick(self._on_tick)
+        self._deadlines.start()
+
+    # -- channel --------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._channel = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._frames.feed(data):
+            if isinstance(message, Configure):
+                self._tasks.spawn(self._configure(message), "configure")
+            elif isinstance(message, Drain):
+                self.drain(message.timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # The supervisor is gone: whoever comes next needs the address, so finish what runs and end.
+        self._channel = None
+        self.drain(self._drain_s())
+
+    def _tell(self, message: Message) -> None:
+        if self._channel is not None:
+            self._channel.write(render_frame(message))
+
+    # -- configuration --------------------------------------------------------------------------------------------
+
+    async def _configure(self, message: Configure) -> None:
+        try:
+            document = decode(message.document)
+            snapshot = build_snapshot(
+                document, version=message.version, providers=PROVIDERS, filters=FILTERS, ports=self._ports
+            )
+            tls = self._build_tls(document.tls)
+        except InvalidConfig as error:
+            self._tell(Refused(message.version, [str(problem) for problem in error.errors]))
+            return
+        except (OSError, ValueError) as error:
+            self._tell(Refused(message.version, [f"tls: the certificate or key cannot be used: {error}"]))
+            return
+        self._plane.use(snapshot, int(time.time()))  # noqa: TID251 - the worker is where time enters
+        self._recorder.lines_wanted = document.log.access != "off"
+        self._version = message.version
+        if self._listener is None:
+            self._listener = Listener(
+                self._plane, self._deadlines, self._tasks, document.limits, document.timeouts
+            )
+            await self._listen(self._listener, tls)
+        else:
+            self._listener.configure(document.limits, document.timeouts)
+        self._tell(Ready(message.version))
+
+    async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
+        listening = socket.socket(fileno=self._options.listen_fd)
+        self._server = await self._loop.create_server(listener.accept, sock=listening, ssl=tls, backlog=_BACKLOG)
+        # What start-up made stays: keep it out of every later collection, and collect the young rarely.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+
+    def _build_tls(self, config: Tls | None) -> ssl.SSLContext | None:
+        """The listener's context. The one in use is kept and given the new files: open connections are not touched."""
+        known = self._tls
+        if config is None:
+            if known is not None:
+                raise ValueError("switching the listener from TLS to plain HTTP needs a restart of the workers")
+            if self._listener is not None:
+                return None
+            return None
+        if known is None and self._listener is not None:
+            raise ValueError("switching the listener from plain HTTP to TLS needs a restart of the workers")
+        context = known[1] if known is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(config.certificate, config.key)
+        if config.client_ca is not None:
+            context.load_verify_locations(config.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        self._tls = (config, context, _newest(config))
+        return context
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    def drain(self, timeout_s: float) -> None:
+        """Take no more connections, finish what runs, then end; cut what is left after `timeout_s`."""
+        if self._ending:
+            return
+        self._ending = True
+        self._loop.call_later(timeout_s, self._cut)
+        if self._server is not None:
+            self._server.close()
+        if self._listener is not None:
+            self._listener.drain()
+        self._end_if_idle()
+
+    def _drain_s(self) -> float:
+        return self._listener.timeouts.drain_s if self._listener is not None else 0.0
+
+    def _cut(self) -> None:
+        if self._listener is not None:
+            self._listener.abort()
+        self._loop.call_soon(self._end)
+
+    def _end_if_idle(self) -> None:
+        if self._listener is None or not self._listener.connections:
+            self._end()
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    # -- telemetry ------------------------------------------------------------------------------------------------
+
+    def _on_tick(self) -> None:
+        if self._ending:
+            self._end_if_idle()
+        self._ticks += 1
+        if self._ticks % _FLUSH_TICKS == 0:
+            self.flush()
+        if self._ticks % 200 == 0:
+            self._reload_certificate()
+
+    def flush(self) -> None:
+        """Send what was recorded; what control does not take now is kept for the next time."""
+        listener = self._listener
+        opened, idle = self._pools.count()
+        gauges = Gauges(
+            connections=len(listener.connections) if listener is not None else 0,
+            requests_in_flight=self._plane.in_flight,
+            upstream_connections=opened,
+            upstream_idle=idle,
+            snapshot_version=self._version,
+            resident_bytes=_resident_bytes(),
+        )
+        datagrams = self._recorder.batches(gauges)
+        for index, datagram in enumerate(datagrams):
+            try:
+                self._telemetry.send(datagram)
+            except (BlockingIOError, InterruptedError):
+                self._recorder.put_back(datagrams[index:])
+                return
+            except OSError:
+                return  # the supervisor and control are gone; the worker is about to end
+
+    def _reload_certificate(self) -> None:
+        if self._tls is None:
+            return
+        config, context, loaded = self._tls
+        newest = _newest(config)
+        if newest == loaded:
+            return
+        self._tls = (config, context, newest)
+        try:
+            context.load_cert_chain(config.certificate, config.key)
+        except (OSError, ValueError) as error:
+            self._report("tls", error)
+
+    def _report(self, where: str, error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        print(f"worker {self._options.slot}: {where}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _newest(config: Tls) -> float:
+    """When the certificate's files last changed; 0.0 while one is missing (it is being replaced)."""
+    try:
+        return max(os.stat(config.certificate).st_mtime, os.stat(config.key).st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * _PAGE
+
+
+async def _run(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    worker = Worker(loop, options)
+    # Ctrl-C reaches the whole process group; the supervisor decides what it means.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, lambda: worker.drain(0.0))
+    channel = socket.socket(fileno=options.channel_fd)
+    await loop.create_connection(lambda: worker, sock=channel)
+    await worker.ended
+    worker.flush()
+
+
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(prog="gatewright.server.worker", description="Started by the supervisor.")
+    parser.add_argument("--slot", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--channel-fd", type=int, required=True)
+    parser.add_argument("--telemetry-fd", type=int, required=True)
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run until told to end."""
+    uvloop.run(_run(parse_options()))
+
+
+if __name__ == "__main__":
+    main()

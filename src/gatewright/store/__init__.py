@@ -1,0 +1,1 @@
+"""Adapters for the ports of `core`: where counters, records and caches are kept."""

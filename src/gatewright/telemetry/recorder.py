@@ -1,0 +1,219 @@
+"""A worker's bookkeeping of finished exchanges: a cell per label set, a JSON line each, sent off in batches."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from gatewright.core.exchange import Exchange
+from gatewright.core.usage import Usage
+from gatewright.telemetry.records import (
+    DURATION_BUCKETS_S,
+    MAX_DATAGRAM_BYTES,
+    OVERHEAD_BUCKETS_S,
+    Batch,
+    Cell,
+    Gauges,
+    Labels,
+)
+
+_MAX_CELLS = 5_000
+"""Label sets counted between two batches; exchanges beyond it are counted under the set without a model."""
+_MAX_BACKLOG_BYTES = 4 * 1024 * 1024
+"""Access-log lines kept while control does not read; beyond it the newest are thrown away and counted."""
+_CELLS_PER_BATCH = 100
+_NO_USAGE = Usage()
+
+
+class AccessLine(Struct, omit_defaults=True):
+    """One line of the access log; members with empty values are left out."""
+
+    time: str
+    id: str
+    consumer: str
+    surface: str
+    status: int
+    total_ms: float
+    gateway_ms: float
+    model: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    stream: bool = False
+    kind: str = ""
+    source: str = ""
+    message: str = ""
+    cause: str = ""
+    attempts: int = 0
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    first_byte_ms: float | None = None
+
+
+class Recorder:
+    """Takes every finished exchange once; `batches` gives what has gathered, in datagrams."""
+
+    def __init__(self, *, slot: int, pid: int, wall: Callable[[], str], lines: bool) -> None:
+        self._slot = slot
+        self._pid = pid
+        self._wall = wall
+        self.lines_wanted = lines
+        self._cells: dict[tuple[str, str, str, str, int, str, bool], Cell] = {}
+        self._lines: list[bytes] = []
+        self._lines_bytes = 0
+        self._lost = 0
+        self._encoder = msgspec.json.Encoder()
+        self._packer = msgspec.msgpack.Encoder()
+
+    def record(self, x: Exchange) -> None:
+        """Book a settled exchange."""
+        target = x.target
+        provider = upstream_model = ""
+        if target is not None:
+            provider = target.provider
+            upstream_model = target.model or x.published_model
+        error = x.error
+        kind = "" if error is None else error.kind.value
+        surface = "" if x.surface is None else x.surface.name
+        total_s = x.finished_s - x.started_s
+        begun_s = x.first_byte_s or x.finished_s
+        overhead_s = max(begun_s - x.started_s - x.upstream_s, 0.0)
+        key = (surface, x.published_model, provider, upstream_model, x.status, kind, x.stream)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._new_cell(key)
+        cell.exchanges += 1
+        cell.attempts += x.attempts
+        cell.bytes_in += x.bytes_in
+        cell.bytes_out += x.bytes_out
+        cell.duration_sum_s += total_s
+        cell.duration_counts[bisect_left(DURATION_BUCKETS_S, total_s)] += 1
+        if x.first_byte_s:
+            first_byte_s = x.first_byte_s - x.started_s
+            cell.first_byte_sum_s += first_byte_s
+            cell.first_byte_counts[bisect_left(DURATION_BUCKETS_S, first_byte_s)] += 1
+        cell.overhead_sum_s += overhead_s
+        cell.overhead_counts[bisect_left(OVERHEAD_BUCKETS_S, overhead_s)] += 1
+        usage = x.usage
+        if usage is not None:
+            cell.input_tokens += usage.input_total
+            cell.cached_input_tokens += usage.input_cached_read
+            cell.output_tokens += usage.output_total
+            cell.reasoning_tokens += usage.output_reasoning
+        if self.lines_wanted:
+            self._add_line(x, surface, provider, upstream_model, kind, total_s, overhead_s)
+
+    def batches(self, gauges: Gauges) -> list[bytes]:
+        """Everything gathered since the last call, as datagrams; there is always at least one, for the gauges."""
+        cells, self._cells = list(self._cells.values()), {}
+        out: list[bytes] = []
+        first = True
+        while first or cells or self._lines:
+            first = False
+            lines = self._take_lines()
+            batch = Batch(
+                self._slot, self._pid, gauges, cells[:_CELLS_PER_BATCH] if not lines else [], lines, self._lost
+            )
+            if not lines:
+                del cells[:_CELLS_PER_BATCH]
+            self._lost = 0
+            out.append(self._packer.encode(batch))
+        return out
+
+    def put_back(self, datagrams: list[bytes]) -> None:
+        """Datagrams that could not be sent: cells are merged again, lines kept as far as the backlog allows."""
+        decoder = msgspec.msgpack.Decoder(Batch)
+        for datagram in datagrams:
+            batch = decoder.decode(datagram)
+            self._lost += batch.lost_lines
+            for cell in batch.cells:
+                self._merge(cell)
+            if batch.lines:
+                self._keep_line(batch.lines, batch.lines.count(b"\n"))
+
+    def _new_cell(self, key: tuple[str, str, str, str, int, str, bool]) -> Cell:
+        surface, _, provider, _, status, kind, stream = key
+        if len(self._cells) >= _MAX_CELLS:
+            key = (surface, "", provider, "", status, kind, stream)
+            known = self._cells.get(key)
+            if known is not None:
+                return known
+        cell = self._cells[key] = Cell(Labels(*key))
+        return cell
+
+    def _merge(self, other: Cell) -> None:
+        labels = other.labels
+        key = (
+            labels.surface,
+            labels.model,
+            labels.provider,
+            labels.upstream_model,
+            labels.status,
+            labels.kind,
+            labels.stream,
+        )
+        cell = self._cells.get(key)
+        if cell is None:
+            self._cells[key] = other
+            return
+        for name in Cell.__struct_fields__[1:]:
+            mine, theirs = getattr(cell, name), getattr(other, name)
+            setattr(cell, name, [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs)
+
+    def _add_line(
+        self, x: Exchange, surface: str, provider: str, upstream_model: str, kind: str, total_s: float, overhead_s: float
+    ) -> None:
+        error = x.error
+        usage = x.usage
+        line = AccessLine(
+            self._wall(),
+            x.id,
+            x.consumer.path,
+            surface,
+            x.status,
+            round(total_s * 1e3, 3),
+            round(overhead_s * 1e3, 3),
+            x.published_model,
+            provider,
+            upstream_model,
+            x.stream,
+            kind,
+            "" if error is None else error.source.value,
+            "" if error is None else error.message,
+            "" if error is None or error.cause is None else repr(error.cause),
+            x.attempts,
+            None if usage is None else usage.input_total,
+            None if usage is None else usage.input_cached_read,
+            None if usage is None else usage.output_total,
+            None if usage is None else usage.output_reasoning,
+            x.bytes_in,
+            x.bytes_out,
+            round((x.first_byte_s - x.started_s) * 1e3, 3) if x.first_byte_s else None,
+        )
+        self._keep_line(self._encoder.encode(line) + b"\n", 1)
+
+    def _keep_line(self, line: bytes, count: int) -> None:
+        if self._lines_bytes + len(line) > _MAX_BACKLOG_BYTES:
+            self._lost += count
+            return
+        self._lines.append(line)
+        self._lines_bytes += len(line)
+
+    def _take_lines(self) -> bytes:
+        """As many lines as one datagram holds."""
+        size = count = 0
+        for line in self._lines:
+            if size + len(line) > MAX_DATAGRAM_BYTES and count:
+                break
+            size += len(line)
+            count += 1
+        taken = b"".join(self._lines[:count])
+        del self._lines[:count]
+        self._lines_bytes -= size
+        return taken
