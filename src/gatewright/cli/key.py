@@ -40,9 +40,7 @@ def key(
     Examples:
 
         gatewright key
-
         gatewright key --json
-
         printf %s "$EXISTING_KEY" | gatewright key --hash
     """
     if hash_only:

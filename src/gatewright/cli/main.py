@@ -19,6 +19,7 @@ from gatewright.cli.output import print_config_errors, print_failure
 from gatewright.config.problems import InvalidConfig
 
 COMMANDS: Final[tuple[tuple[str, str], ...]] = (
+    ("schema", "gatewright.cli.schema:schema"),
     ("key", "gatewright.cli.key:key"),
     ("reload", "gatewright.cli.reload:reload"),
     ("version", "gatewright.cli.version:version"),
@@ -29,9 +30,9 @@ HELP: Final = """Gatewright: one OpenAI-compatible address for every model.
 
 Start here:
 
-    gatewright serve                      with the provider keys found in the environment
-
-    gatewright init && gatewright serve -c gatewright.yaml
+    gatewright serve                      # what the environment offers
+    gatewright init                       # write a configuration to edit
+    gatewright serve -c gatewright.yaml
 
 Exit codes: 0 done; 1 could not be carried out; 2 the command line or the configuration is wrong.
 """

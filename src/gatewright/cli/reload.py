@@ -33,8 +33,7 @@ def reload(
     Examples:
 
         gatewright check gatewright.yaml && gatewright reload
-
-        gatewright reload --workers      after the package was upgraded
+        gatewright reload --workers           # after the package was upgraded
     """
     directory = state or default_state_dir()
     pid = running_pid(directory)
