@@ -19,6 +19,7 @@ from gatewright.cli.output import print_config_errors, print_failure
 from gatewright.config.problems import InvalidConfig
 
 COMMANDS: Final[tuple[tuple[str, str], ...]] = (
+    ("init", "gatewright.cli.init:init"),
     ("schema", "gatewright.cli.schema:schema"),
     ("key", "gatewright.cli.key:key"),
     ("reload", "gatewright.cli.reload:reload"),
