@@ -101,7 +101,8 @@ class _Checker:
             return value
         word = value.casefold() if isinstance(value, str) else ""
         meant = "true" if word in ("yes", "on", "true", "y") else "false" if word in ("no", "off", "false", "n") else ""
-        return self.mismatch(kind, value, path, f"write {meant} without quotes" if meant else "")
+        quotes = " without quotes" if word == meant else ""
+        return self.mismatch(kind, value, path, f"write {meant}{quotes}" if meant else "")
 
     def integer(self, kind: mi.IntType, value: object, path: str) -> Any:
         if isinstance(value, float) and value.is_integer():

@@ -85,7 +85,8 @@ def load(
     _reveal_types(data)
     document, errors = salvage(data, Gateway)
     broken = {error.path for error in (*problems, *errors)}
-    errors += find_errors(document, broken)
+    # What is broken itself stands there as an empty value, about which the rules say nothing new.
+    errors += [error for error in find_errors(document, broken) if error.path not in broken]
     loaded = Loaded(None, (), (), root)
     problems = _without_echo(problems, loaded.place(errors))
     if problems:
@@ -124,6 +125,5 @@ def _without_echo(first: list[ConfigError], then: list[ConfigError]) -> list[Con
 def _ordered(problems: list[ConfigError]) -> tuple[ConfigError, ...]:
     ordered = sorted(problems, key=lambda error: (error.file or "", error.line or 0))
     if len(ordered) > MAX_ERRORS:
-        more = len(ordered) - MAX_ERRORS
-        ordered[MAX_ERRORS:] = [ConfigError("", f"… and {more} more or as many; mend these first")]
+        ordered[MAX_ERRORS:] = [ConfigError("", f"there is more than these {MAX_ERRORS} problems; mend them first")]
     return tuple(ordered)

@@ -21,6 +21,8 @@ MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
 """Values in one file, counted with every alias written out."""
 
+MAX_KEY_CHARACTERS: Final = 1024
+
 Scalar = str | int | float | bool | None
 
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -78,6 +80,8 @@ class TreeBuilder:
     def key(self, text: str, line: int) -> None:
         """Take the key of the value that comes next."""
         _representable(text, line)
+        if len(text) > MAX_KEY_CHARACTERS:  # looking up a path takes quadratic time in the length of its keys
+            raise Unreadable(line, f"a key of more than {MAX_KEY_CHARACTERS} characters; no name is that long")
         self._open[-1].key, self._open[-1].key_line = text, line
 
     def scalar(self, value: Scalar, line: int) -> Node:

@@ -26,6 +26,7 @@ _WORDS: Final[dict[str, Scalar]] = {
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _MAX_DIGITS: Final = 400
+_MAX_HINT_LINE: Final = 300
 _MERGE: Final = "<<"
 _TEXT_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
 _COLLECTION_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
@@ -148,11 +149,12 @@ def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> ConfigEr
     start = error.context_mark.line + 1 if error.context and error.context_mark else line
     begun = f" ({error.context} that begins on line {start})" if start != line else ""
     here = lines[line - 1] if line <= len(lines) else ""
-    return ConfigError("", f"not valid YAML: {error.problem}{begun}{_hint(here)}", file, min(line, max(len(lines), 1)))
+    return ConfigError("", f"not valid YAML: {error.problem}{begun}{_hint(here, error.problem)}", file, min(line, max(len(lines), 1)))
 
 
-def _hint(line: str) -> str:
+def _hint(line: str, problem: str | None) -> str:
     """What is most likely meant, judged by the look of the line."""
+    line = line[:_MAX_HINT_LINE]  # the searches below are quadratic
     text = line.strip()
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "; indent with spaces, YAML allows no tabs"
@@ -162,4 +164,4 @@ def _hint(line: str) -> str:
         return "; put text that begins with a special character in quotes"
     if text.count(": ") > 1 and "{" not in text:
         return "; put text that holds a colon in quotes, and each key on its own line"
-    return ""
+    return "; check how far this line and the one before are indented" if "mapping values" in str(problem) else ""
