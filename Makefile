@@ -51,7 +51,7 @@ check-tests:
 	$(BIN)/pytest -m "$(FAST)" tests/unit tests/golden tests/contract tests/repo
 
 test: setup tests/node/node_modules/.ready
-	$(BIN)/pytest
+	$(BIN)/pytest -rs
 
 bench: .venv/.ready
 	$(BIN)/python -m bench
