@@ -33,7 +33,7 @@ demo: setup
 	$(BIN)/gatewright demo
 
 check: .venv/.ready
-	@$(MAKE) --no-print-directory -j2 -Otarget check-tests check-types check-imports check-lint check-format
+	@$(MAKE) --no-print-directory -k -j2 -Otarget check-tests check-types check-imports check-lint check-format
 
 check-format:
 	$(BIN)/ruff format --check .
@@ -48,7 +48,7 @@ check-imports:
 	$(BIN)/lint-imports
 
 check-tests:
-	$(BIN)/pytest -m "$(FAST)" tests/unit tests/golden tests/contract tests/repo
+	$(BIN)/pytest -m "$(FAST)" $(wildcard tests/unit tests/golden tests/contract tests/repo)
 
 test: setup tests/node/node_modules/.ready
 	$(BIN)/pytest -rs
