@@ -37,7 +37,7 @@ def test_every_module_with_code_has_its_twin(root: Path, sources: list[Path]) ->
         and has_code(root / "src/gatewright" / module)
         and not (root / "tests/unit" / module.parent / f"test_{module.name}").is_file()
     ]
-    assert missing == []
+    assert not missing, "no unit test:\n" + "\n".join(missing)
 
 
 def test_every_unit_test_has_a_module(root: Path, tracked: list[Path]) -> None:
@@ -50,7 +50,7 @@ def test_every_unit_test_has_a_module(root: Path, tracked: list[Path]) -> None:
             root / "src/gatewright" / test.relative_to("tests/unit").parent / test.name.removeprefix("test_")
         ).is_file()
     ]
-    assert stray == []
+    assert not stray, "no such module:\n" + "\n".join(stray)
 
 
 def test_the_exceptions_are_still_needed(root: Path) -> None:
@@ -79,7 +79,7 @@ def test_files_and_functions_keep_their_budget(root: Path, tracked: list[Path]) 
                 for f in functions(root / path)
                 if f.end_lineno is not None and f.end_lineno - f.lineno >= MAX_FUNCTION_LINES
             ]
-    assert over == []
+    assert not over, "over budget:\n" + "\n".join(over)
 
 
 def test_every_module_says_what_it_is_for(root: Path, sources: list[Path]) -> None:
