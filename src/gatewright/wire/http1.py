@@ -21,6 +21,8 @@ from gatewright.core.errors import Kind
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ONLY_ONCE: Final = frozenset((b"host", b"authorization", b"x-api-key", b"api-key", b"content-type", b"x-request-id"))
 _NO_BODY: Final = b""
+_CHUNK_BYTES: Final = 16
+"""Framing allowed for each byte of a chunked body; the smallest chunks need five."""
 
 
 class Request(Struct):
@@ -67,15 +69,19 @@ class RequestParser:
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_body_follows",
         "_done",
         "_expects_continue",
+        "_fields",
         "_head_bytes",
         "_headers",
         "_host",
+        "_is_fresh",
         "_is_http10",
         "_parser",
         "_refused",
         "_target",
+        "_unseen_bytes",
         "in_body",
         "in_head",
         "max_body_bytes",
@@ -95,19 +101,27 @@ class RequestParser:
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+        self._fields = 0
+        self._unseen_bytes = 0
+        self._is_fresh = False
+        self._body_follows = False
         self._target = b""
-        self._host = b""
+        self._host: bytes | None = None
+        """The last Host that was found good."""
         self._is_http10 = False
         self._expects_continue = False
         self._refused: _Refused | None = None
 
     def feed(self, data: bytes) -> list[Request | Malformed]:
         """All messages completed by `data`."""
+        self._is_fresh = False
+        body_bytes = self._body_bytes
         self._tokenize(data)
-        if self.in_head:
-            # The tokenizer holds an unfinished header line itself, so unfinished heads are counted by what was fed.
-            self._head_bytes += len(data)
-            if self._head_bytes > self.max_header_bytes:
+        if (self.in_head or self.in_body) and not self._is_fresh:
+            # All of `data` belongs to the message that began before it. What the tokenizer holds itself or skips (an
+            # unfinished header line, chunk extensions, trailers) has no callback, so it is counted by what was fed.
+            self._unseen_bytes += len(data) - (self._body_bytes - body_bytes)
+            if self._unseen_bytes > self.max_header_bytes + _CHUNK_BYTES * self._body_bytes:
                 self._refused = _Refused(Kind.HEADERS_TOO_LARGE, self._header_limit())
                 self._stop(self._refused)
         done = self._done
@@ -128,18 +142,34 @@ class RequestParser:
         """Break the reference cycle with the tokenizer; the parser is dead afterwards."""
         del self._parser
 
-    def _tokenize(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # RFC 9110 §7.8: a server may ignore Upgrade; clients that offer h2c expect a plain answer. The tokenizer
-            # stops behind such a message for good, so a fresh one takes the rest. CONNECT was refused at its head.
-            rest = data[upgrade.args[0] :]
-            self._parser = httptools.HttpRequestParser(self)
-            if rest:
-                self._tokenize(rest)
-        except httptools.HttpParserError as error:
-            self._stop(error)
+    def _tokenize(self, data: bytes | memoryview) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # RFC 9110 §7.8: a server may ignore Upgrade; clients that offer h2c expect a plain answer. The
+                # tokenizer stops behind the head of such a message for good, so a fresh one takes the rest.
+                data = memoryview(data)[upgrade.args[0] :]
+                if self._body_follows:
+                    self._restart_at_body()
+                else:
+                    self._parser = httptools.HttpRequestParser(self)
+                if data:
+                    continue
+            except httptools.HttpParserError as error:
+                self._stop(error)
+            return
+
+    def _restart_at_body(self) -> None:
+        """Give a fresh tokenizer a head with the framing of the current message, so that it reads the body as such."""
+        old, headers, target, expects = self._parser, self._headers, self._target, self._expects_continue
+        length = headers.get(b"content-length")
+        framing = b"transfer-encoding: chunked" if length is None else b"content-length: " + length
+        ending = b"" if old.should_keep_alive() else b"connection: close\r\n"
+        self._body_follows = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"%b / HTTP/1.1\r\nhost: a\r\n%b\r\n%b\r\n" % (old.get_method(), framing, ending))
+        self._headers, self._target, self._expects_continue = headers, target, expects
 
     # -- verdicts -------------------------------------------------------------------------------------------------
 
@@ -170,6 +200,9 @@ class RequestParser:
         self.in_head = True
         self._headers = {}
         self._head_bytes = 0
+        self._fields = 0
+        self._unseen_bytes = 0
+        self._is_fresh = True
         self._target = b""
 
     def on_url(self, url: bytes) -> None:
@@ -183,13 +216,14 @@ class RequestParser:
         headers = self._headers
         name = name.lower()
         self._head_bytes += len(name) + len(value) + 4
+        self._fields += 1
+        if self._fields > self.max_headers or self._head_bytes > self.max_header_bytes:
+            self._refuse(Kind.HEADERS_TOO_LARGE, self._header_limit())
         if name in headers:
             if name in _ONLY_ONCE:
                 self._refuse(Kind.MALFORMED_REQUEST, f"The header {name.decode()} was sent more than once.")
             value = headers[name] + b", " + value
         headers[name] = value
-        if len(headers) > self.max_headers or self._head_bytes > self.max_header_bytes:
-            self._refuse(Kind.HEADERS_TOO_LARGE, self._header_limit())
 
     def on_headers_complete(self) -> None:
         headers = self._headers
@@ -199,7 +233,7 @@ class RequestParser:
             self._check_old_version(version)
             self._is_http10 = True
         host = headers.get(b"host")
-        if host != self._host or host is None:
+        if host is None or host != self._host:
             self._check_host(host, version)
         if self._target[:1] != b"/" and not (self._target == b"*" and self._parser.get_method() == b"OPTIONS"):
             self._refuse(
@@ -228,7 +262,15 @@ class RequestParser:
             self._refuse_body()
 
     def on_message_complete(self) -> None:
+        parser = self._parser
         pieces = self._body
+        if self.in_body and not pieces and parser.should_upgrade():
+            # The tokenizer takes what follows an offered Upgrade for another protocol; it is the body.
+            self._body_follows = True
+            return
+        method = parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(Kind.MALFORMED_REQUEST, "CONNECT is not possible here; this gateway is not a forward proxy.")
         if pieces:
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             self._body = []
@@ -238,11 +280,8 @@ class RequestParser:
         self.in_body = False
         self._expects_continue = False
         path, _, query = self._target.partition(b"?")
-        parser = self._parser
         self._done.append(
-            Request(
-                parser.get_method(), path, query, self._headers, body, parser.should_keep_alive(), self._is_http10
-            )
+            Request(method, path, query, self._headers, body, parser.should_keep_alive(), self._is_http10)
         )
 
     # -- checks off the common path -------------------------------------------------------------------------------
