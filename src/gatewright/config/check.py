@@ -247,7 +247,7 @@ class _Checker:
                 continue
             if len(self.errors) >= MAX_ERRORS:
                 return
-            near = wording.suggestion(key, [name for name in known if name not in value] or known)
+            near = wording.suggestion(key, known)
             advice = f"did you mean `{near}`?" if near else f"the keys here are {wording.listing(known)}"
             self.report(join(path, key), f"unknown key; {advice}")
 

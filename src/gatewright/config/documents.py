@@ -189,17 +189,6 @@ class Policy(Document, frozen=True):
     """The filter's own settings."""
 
 
-class LocalModel(Document, frozen=True):
-    """A GGUF file served by the gateway itself."""
-
-    path: str
-    """Path of the GGUF file."""
-    kind: Literal["chat", "embedding"] = "chat"
-    """What it is for."""
-    context_tokens: Annotated[int, Meta(ge=256)] = 4096
-    """Context window given to each request."""
-
-
 class Log(Document, frozen=True):
     """The access log: one line per exchange."""
 

@@ -34,10 +34,14 @@ def merge(trees: Sequence[Node], problems: list[ConfigError]) -> Node:
 
 
 def override(root: Node, values: Mapping[str, Scalar], source: str) -> None:
-    """Set top-level values from elsewhere, such as the command line; `source` stands for the file in errors."""
+    """Set top-level values from elsewhere, such as the command line; `source` stands for the file in errors.
+
+    The values mean themselves: what looks like a reference in them is none.
+    """
     if isinstance(root.value, dict):
         for key, value in values.items():
-            root.value[key] = Node(file=source, line=None, value=value)
+            literal = value.replace("${", "$${") if isinstance(value, str) else value
+            root.value[key] = Node(file=source, line=None, value=literal)
 
 
 def _united(key: str, first: Node, second: Node, problems: list[ConfigError]) -> Node:

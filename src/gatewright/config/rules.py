@@ -82,7 +82,9 @@ def _provider_entries(document: Gateway) -> Iterator[ConfigError]:
             yield ConfigError(path, f"a provider's name {_NAME_FORM}")
         kind = provider.get("type")
         if "type" not in provider:
-            yield ConfigError(path, "`type` is missing; add `type: …` (text: openai, openai_compatible, local, …)")
+            typo = next((key for key in provider if suggestion(key, ["type"])), None)
+            advice = f"did you mean it by `{typo}`?" if typo else "add `type: …` (openai, openai_compatible, local, …)"
+            yield ConfigError(path, f"`type` is missing; {advice}")
         elif not isinstance(kind, str | Secret):
             yield ConfigError(join(path, "type"), "expected text: the provider type (openai, openai_compatible, …)")
         tls = provider.get("tls")
@@ -131,8 +133,8 @@ def _no_provider(name: str, providers: Mapping[str, object]) -> str:
 
 
 def _consumer_names(document: Gateway) -> Iterator[ConfigError]:
-    for place, path, _ in _consumers(document):
-        if not _NAME.fullmatch(path.rpartition("/")[2]):
+    for place, names, _ in _consumers(document):
+        if not _NAME.fullmatch(names[-1]):
             yield ConfigError(place, f"a consumer's name {_NAME_FORM}")
 
 
@@ -153,7 +155,7 @@ def _selectors(document: Gateway) -> Iterator[ConfigError]:
 
 
 def _unmatched_selectors(document: Gateway) -> Iterator[ConfigError]:
-    consumers = [path for _, path, _ in _consumers(document)]
+    consumers = ["/".join(names) for _, names, _ in _consumers(document)]
     for place, selector in _selector_entries(document):
         is_model = ".models[" in place
         published = document.models if is_model else consumers
@@ -188,16 +190,16 @@ def _selector_entries(document: Gateway) -> Iterator[tuple[str, str]]:
                 yield f"policies[{index}].on.{key}[{place}]", selector
 
 
-def _consumers(document: Gateway) -> Iterator[tuple[str, str, Application | None]]:
-    """Each organisation, team and application: its place in the document, its path as a consumer, and the latter."""
+def _consumers(document: Gateway) -> Iterator[tuple[str, tuple[str, ...], Application | None]]:
+    """Each organisation, team and application: its place in the document, its names from the top, and the latter."""
     for org_name, org in document.consumers.items():
         org_place = join("consumers", org_name)
-        yield org_place, org_name, None
+        yield org_place, (org_name,), None
         for team_name, team in org.teams.items():
             team_place = join(f"{org_place}.teams", team_name)
-            yield team_place, f"{org_name}/{team_name}", None
+            yield team_place, (org_name, team_name), None
             for app_name, app in team.apps.items():
-                yield join(f"{team_place}.apps", app_name), f"{org_name}/{team_name}/{app_name}", app
+                yield join(f"{team_place}.apps", app_name), (org_name, team_name, app_name), app
 
 
 def _key_hashes(document: Gateway) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,7 @@ def json_schema(provider_configs: Mapping[str, type[Struct]], filter_configs: Ma
         members["providers"]["additionalProperties"] = writer.one_of("provider", "type", bodies)
     if filter_configs:
         bodies = {kind: _policy_body(writer, type_) for kind, type_ in filter_configs.items()}
+        del writer.definitions[members["policies"]["items"]["$ref"].removeprefix(_PATH)]  # each filter has its own
         members["policies"]["items"] = writer.one_of("policy", "filter", bodies)
     members["$schema"] = {"type": "string", "description": "Address of this schema, for editors; the gateway skips it."}
     return {

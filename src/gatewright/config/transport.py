@@ -34,8 +34,11 @@ def _encode_secret(value: object) -> msgspec.msgpack.Ext:
 
 def _decode_ext(code: int, data: memoryview) -> Secret:
     if code != _SECRET_CODE:
-        raise ValueError(f"unknown extension {code}")
-    return Secret(bytes(data).decode())
+        raise msgspec.DecodeError(f"unknown extension {code}")
+    try:
+        return Secret(bytes(data).decode())
+    except UnicodeDecodeError:
+        raise msgspec.DecodeError("a secret that is not UTF-8 text") from None
 
 
 def _accept_secret(type_: type, value: Any) -> Any:

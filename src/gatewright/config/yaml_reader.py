@@ -149,7 +149,9 @@ def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> ConfigEr
     start = error.context_mark.line + 1 if error.context and error.context_mark else line
     begun = f" ({error.context} that begins on line {start})" if start != line else ""
     here = lines[line - 1] if line <= len(lines) else ""
-    return ConfigError("", f"not valid YAML: {error.problem}{begun}{_hint(here, error.problem)}", file, min(line, max(len(lines), 1)))
+    return ConfigError(
+        "", f"not valid YAML: {error.problem}{begun}{_hint(here, error.problem)}", file, min(line, max(len(lines), 1))
+    )
 
 
 def _hint(line: str, problem: str | None) -> str:
