@@ -16,10 +16,11 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-s
 .num { font-variant-numeric: tabular-nums; }
 .own { fill: #0b7a75; } .proxy { fill: #8c959f; } .peer { fill: #b35900; } .second { opacity: .55; }
 .axis { stroke: #d1d9e0; } .hold { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 4 3; }
-.line { fill: none; stroke: #0b7a75; stroke-width: 2; }
+.gap { fill: #ffffff; } .line { fill: none; stroke: #0b7a75; stroke-width: 2; }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc; } .sub { fill: #9198a1; } .own { fill: #2fb5ac; } .proxy { fill: #7d8590; }
-  .peer { fill: #e0883e; } .axis { stroke: #3d444d; } .hold { stroke: #ff7b72; } .line { stroke: #2fb5ac; }
+  .peer { fill: #e0883e; } .axis { stroke: #3d444d; } .gap { fill: #0d1117; } .hold { stroke: #ff7b72; }
+  .line { stroke: #2fb5ac; }
 }
 """
 
@@ -36,11 +37,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """A group of bars on one scale; `hold` draws the promise as a line across them."""
+    """A group of bars on one scale; `hold` draws the promise as a line across them, `cut` ends bars beyond it."""
 
     title: str
     bars: list[Bar]
     hold: float | None = None
+    cut: float | None = None
 
 
 def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "start") -> str:
@@ -53,11 +55,15 @@ def _panel(panel: Panel, top: float) -> tuple[list[str], float]:
     y = top + 24
     room = WIDTH - LABEL - VALUE
     largest = max([bar.value for bar in panel.bars] + [panel.hold or 0.0]) or 1.0
+    largest = min(largest, panel.cut or largest)
     first = y
     for bar in panel.bars:
-        length = max(1.5, room * max(bar.value, 0.0) / largest)
+        length = max(1.5, room * min(max(bar.value, 0.0), largest) / largest)
         drawn.append(_text(LABEL - 10, y + BAR - 5, bar.label, "", "end"))
         drawn.append(f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2" class="{bar.kind}"/>')
+        if bar.value > largest:
+            x = LABEL + length - 40
+            drawn.append(f'<path d="M{x} {y - 2}l6 {BAR + 4}h5l-6 -{BAR + 4}z" class="gap"/>')
         drawn.append(_text(LABEL + length + 6, y + BAR - 5, bar.text, "num"))
         y += BAR + GAP
     drawn.append(f'<line x1="{LABEL}" y1="{first - 3}" x2="{LABEL}" y2="{y - GAP + 3}" class="axis"/>')
@@ -103,8 +109,15 @@ def _panels(run: Run, figures: Sequence[tuple[str, str, float | None]]) -> list[
     for figure, title, hold in figures:
         bars = _bars(run, figure)
         if bars:
-            panels.append(Panel(title, bars, hold))
+            panels.append(Panel(title, bars, hold, _cut(figure, bars, hold)))
     return panels
+
+
+def _cut(figure: str, bars: Sequence[Bar], hold: float | None) -> float | None:
+    """Where less is better, one slow gateway must not press all others into the axis: its bar is broken off."""
+    if FIGURES[figure].higher_is_better or hold is None:
+        return None
+    return max(3 * hold, *(1.25 * bar.value for bar in bars if bar.kind != "peer"), 0.0)
 
 
 def _soak(run: Run) -> str | None:
@@ -120,11 +133,11 @@ def _soak(run: Run) -> str | None:
         for count, rss in samples
     )
     drawn = [_text(0, 18, f"Worker memory over {most:,} requests", "title")]
-    for share in (0.0, 0.5, 1.0):
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         y = bottom - (bottom - top) * share
         drawn.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" class="axis"/>')
         drawn.append(_text(left - 8, y + 4, f"{roof * share:.0f} MB", "sub num", "end"))
-        drawn.append(_text(left + (right - left) * share, bottom + 20, f"{most * share:,.0f}", "sub num", "middle"))
+        drawn.append(_text(left + (right - left) * share, bottom + 20, f"{most * share:,.0f}", "sub num", anchor))
     drawn.append(f'<polyline points="{points}" class="line"/>')
     drawn.append(
         _text(0, bottom + 46, "Resident set of the worker with key authentication and every filter on.", "sub")
@@ -148,17 +161,17 @@ def draw(run: Run) -> dict[str, str]:
         ),
         "latency": (
             "Latency added at half load",
-            "Milliseconds, less is better; the same rate without a gateway is subtracted. Dashed: the promise.",
+            "Less is better; the latency without a gateway is subtracted. Dashed: the promise. Broken: off the scale.",
             [("added_p50", "p50, ms", 0.4), ("added_p99", "p99, ms", 2.0)],
         ),
         "chunks": (
             "CPU time per streamed chunk",
-            "Microseconds, less is better. The dashed line is the promise: 1.5 × nginx.",
+            "Less is better. Dashed: the promise, 1.5 × nginx. Broken bars are off the scale.",
             [("chunk_cpu", "µs of CPU a chunk, 100 streams at once", 1.5 * nginx_chunk if nginx_chunk else None)],
         ),
         "memory": (
             "Memory",
-            "Less is better. Dashed: the promise.",
+            "Less is better. Dashed: the promise. Broken bars are off the scale.",
             [
                 ("idle_worker_rss", "idle worker, MB resident", 60.0),
                 ("stream_kb_10000", "KB per open stream, 10,000 open", 20.0),
