@@ -1,7 +1,7 @@
 """One client connection: requests in, answers out, in order, with bounded memory and a time limit on every wait.
 
-Theory of operation. The parser gives complete requests. One exchange runs at a time; while requests that a client
-pipelined behind it wait, nothing more is read. The handler answers with `respond` (whole) or
+Theory of operation. The parser gives complete requests. One exchange runs at a time; when many requests that a
+client pipelined behind it wait, nothing more is read. The handler answers with `respond` (whole) or
 `begin_stream`, `write_piece`…, `end_stream`; then the next request starts. EOF or loss of the connection cancels the
 running exchange. After an error that leaves the framing in doubt the answer is sent, the write side closed, and what
 the client still sends is discarded for a moment, so that a reset cannot destroy the answer on its way (RFC 9112 §9.6).
@@ -24,6 +24,9 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S: Final = 2.0
 _WRITE_HIGH_BYTES: Final = 65_536
 """Unsent bytes at which an answer's source is paused."""
+_MAX_WAITING: Final = 64
+_MAX_WAITING_BYTES: Final = 65_536
+"""Requests, and bytes of their bodies, that may wait behind a running exchange; beyond it nothing more is read."""
 
 
 class Source(Protocol):
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol):
             self._begin(done[0])
         else:
             self._waiting.extend(done)
-            if self._transport is not None:
+            if self._transport is not None and self._is_backed_up():
                 self._transport.pause_reading()
             if self._task is None:
                 self._begin(self._waiting.popleft())
@@ -293,6 +296,13 @@ class Connection(asyncio.Protocol):
                 self._on_partial()
             else:
                 self._deadline.arm(self._timeouts.keep_alive_s)
+
+    def _is_backed_up(self) -> bool:
+        """Whether enough was pipelined for now. Below that reading goes on, so that the client's leaving shows."""
+        waiting = self._waiting
+        if len(waiting) > _MAX_WAITING or (waiting and isinstance(waiting[-1], Malformed)):
+            return True
+        return sum(len(request.body) for request in waiting if isinstance(request, Request)) > _MAX_WAITING_BYTES
 
     def _close(self) -> None:
         if self._transport is not None:
