@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from gatewright.testing.received import Received
 from gatewright.testing.steps import Close, Send, Step
@@ -27,6 +28,23 @@ MODELS: Final = ("scripted-1", "scripted-2")
 
 _CREATED: Final = 1_700_000_000
 _encode = msgspec.json.Encoder().encode
+
+
+class _StreamOptions(Struct):
+    include_usage: bool = False
+
+
+class _Asked(Struct):
+    """What of a request the answer depends on; everything else may be anything."""
+
+    model: str
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    input: str | list[Any] = ""
+    encoding_format: str | None = None
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
 
 
 def usage() -> dict[str, Any]:
@@ -142,15 +160,18 @@ def as_openai(request: Received) -> tuple[Step, ...]:
     surface = request.path.rpartition("/")[2]
     if request.method != "POST" or surface not in ("completions", "embeddings"):
         return reply(404, error(f"no such path: {request.method} {request.path}", "invalid_request_error"))
-    asked = request.json()
-    model = asked["model"]
+    try:
+        asked = _decode_asked(request.body)
+    except msgspec.DecodeError as wrong:
+        return reply(400, error(str(wrong), "invalid_request_error"))
+    model = asked.model
     if surface == "embeddings":
-        inputs = len(asked["input"]) if isinstance(asked["input"], list) else 1
-        return reply(200, embeddings(model, inputs, in_base64=asked.get("encoding_format") == "base64"))
+        inputs = len(asked.input) if isinstance(asked.input, list) else 1
+        return reply(200, embeddings(model, inputs, in_base64=asked.encoding_format == "base64"))
     is_chat = request.path.endswith("/chat/completions")
-    if not asked.get("stream"):
+    if not asked.stream:
         return reply(200, chat_completion(model) if is_chat else text_completion(model))
-    include_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+    include_usage = asked.stream_options is not None and asked.stream_options.include_usage
     return stream((chat_chunks if is_chat else text_chunks)(model, include_usage=include_usage))
 
 

@@ -53,8 +53,9 @@ class GatewayProcess:
     """`gatewright serve --config FILE`, ready when entered and gone when left.
 
     `config` is the configuration as plain data; `listen` and `admin` are set to free loopback ports unless it has them.
-    Its files go into `directory`, or into a temporary one that is removed when the block is left. Entering raises
-    RuntimeError with everything the gateway printed when it does not become ready.
+    `environment` adds to the variables it inherits, for the secrets that a configuration may only refer to. Its files
+    go into `directory`, or into a temporary one that is removed when the block is left. Entering raises RuntimeError
+    with everything the gateway printed when it does not become ready.
     """
 
     def __init__(
@@ -62,10 +63,13 @@ class GatewayProcess:
         config: Mapping[str, Any],
         *,
         arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
         ready_s: float = 30.0,
         stop_s: float = 15.0,
     ) -> None:
+        variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+        self._command = ["env", *variables, sys.executable, "-c", _START, "serve"]
         self._arguments, self._ready_s, self._stop_s = arguments, ready_s, stop_s
         self._is_temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="gatewright-"))
@@ -153,7 +157,7 @@ class GatewayProcess:
         self.write_config(self.config)
         with (self.directory / "stdout").open("wb") as out, (self.directory / "stderr").open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, "serve", "--config", str(self.config_file), *self._arguments],
+                [*self._command, "--config", str(self.config_file), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

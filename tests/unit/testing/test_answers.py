@@ -85,6 +85,7 @@ def test_a_healthy_provider_answers_by_path() -> None:
     vectors = _request("/v1/embeddings", {"model": "m", "input": ["a", "b"], "encoding_format": "base64"})
     assert _sent(answers.as_openai(vectors)).count(b'"embedding":"') == 2
     assert b"scripted-2" in _sent(answers.as_openai(_request("/v1/models", None, "GET")))
+    assert b"HTTP/1.1 400" in _sent(answers.as_openai(_request("/v1/completions", {"model": 5})))
     assert b"HTTP/1.1 404" in _sent(answers.as_openai(_request("/v1/other", None, "GET")))
 
 
