@@ -63,7 +63,7 @@ def choose_contenders(arguments: argparse.Namespace, with_peers: bool) -> list[C
             raise SystemExit(f"no such gateway: {', '.join(sorted(unknown))}; see --help")
         return [one for one in everyone() if one.name in wanted]
     if arguments.profile:
-        return [one for one in OWN if one.name in ("nginx", "gatewright", "gatewright-full")]
+        return [one for one in OWN if one.name in ("nginx", "gatewright-full")]
     own = [one for one in OWN if not (arguments.quick and one.name == "gatewright-log")]
     return [*own, *peers.PEERS] if with_peers else own
 

@@ -82,7 +82,14 @@ def grids(run: Run) -> list[tuple[str, Grid]]:
         ("Latency added at half load, and streams", _columns(run, COST_COLUMNS)),
         ("Memory and start", _columns(run, MEMORY_COLUMNS)),
     ]
-    return [(title, grid) for title, grid in everything if grid[1]]
+    return [(title, _narrow(grid)) for title, grid in everything if grid[1]]
+
+
+def _narrow(grid: Grid) -> Grid:
+    """Without the columns in which there is nothing."""
+    head, rows = grid
+    kept = [index for index in range(len(head)) if any(row[index] != "–" for row in rows)]
+    return [head[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _verdict(held: bool | None) -> str:

@@ -56,7 +56,7 @@ def nginx_frame(directory: Path, http: str) -> str:
 daemon off;
 pid {directory}/nginx.pid;
 error_log stderr crit;
-events {{ worker_connections {2 * open_files()}; }}
+events {{ worker_connections {open_files() * 11 // 10}; }}
 http {{
 access_log off;
 server_tokens off;
