@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -37,34 +38,31 @@ class Exchange:
     Times are seconds of the worker's monotonic clock, 0.0 until they happen.
     """
 
-    __slots__ = (
-        "attempts",
-        "body",
-        "bytes_in",
-        "bytes_out",
-        "chain",
-        "consumer",
-        "dialect",
-        "error",
-        "fields",
-        "finished_s",
-        "first_byte_s",
-        "headers",
-        "id",
-        "model",
-        "notes",
-        "published_model",
-        "requested_model",
-        "sent_s",
-        "snapshot",
-        "started_s",
-        "status",
-        "stream",
-        "surface",
-        "target",
-        "upstream_s",
-        "usage",
-    )
+    # Class-level defaults instead of slots: an exchange sets a third of these, and setting costs more than a look-up.
+    surface: Surface | None = None
+    dialect: Dialect | None = None
+    consumer: Consumer = ANONYMOUS
+    fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
+    stream = False
+    requested_model = ""
+    """What the client called; may be any text."""
+    published_model = ""
+    """The published name or pattern it matched; safe as a metric label."""
+    model: Any = None
+    target: Any = None
+    chain: Any = None
+    """The filters that apply, once consumer and model are known."""
+    attempts = 0
+    usage: Usage | None = None
+    status = 0
+    error: GatewayError | None = None
+    bytes_out = 0
+    sent_s = 0.0
+    """When the (last) upstream request was written."""
+    upstream_s = 0.0
+    """Time spent waiting for upstreams until the first byte, all attempts together."""
+    first_byte_s = 0.0
+    finished_s = 0.0
 
     def __init__(self, exchange_id: str, snapshot: Any, headers: dict[bytes, bytes], body: bytes, now: float) -> None:
         self.id = exchange_id
@@ -72,31 +70,10 @@ class Exchange:
         """The compiled configuration this exchange runs under, start to end."""
         self.headers = headers
         self.body = body
-        self.surface: Surface | None = None
-        self.dialect: Dialect | None = None
-        self.consumer: Consumer = ANONYMOUS
-        self.fields: Fields = {}
-        self.stream = False
-        self.requested_model = ""
-        """What the client called; may be any text."""
-        self.published_model = ""
-        """The published name or pattern it matched; safe as a metric label."""
-        self.model: Any = None
-        self.target: Any = None
-        self.chain: Any = None
-        """The filters that apply, once consumer and model are known."""
-        self.attempts = 0
-        self.usage: Usage | None = None
-        self.status = 0
-        self.error: GatewayError | None = None
-        self.notes: dict[object, Any] = {}
-        """What filters leave for their own later phases, keyed by the filter."""
         self.bytes_in = len(body)
-        self.bytes_out = 0
         self.started_s = now
-        self.sent_s = 0.0
-        """When the (last) upstream request was written."""
-        self.upstream_s = 0.0
-        """Time spent waiting for upstreams until the first byte, all attempts together."""
-        self.first_byte_s = 0.0
-        self.finished_s = 0.0
+
+    @cached_property
+    def notes(self) -> dict[object, Any]:
+        """What filters leave for their own later phases, keyed by the filter."""
+        return {}

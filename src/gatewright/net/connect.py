@@ -49,7 +49,8 @@ async def open_connection(
         raise _failed(f"The host name {origin.host} cannot be resolved (DNS: {error.strerror}).", error) from None
     except ssl.SSLCertVerificationError as error:
         raise _failed(
-            f"The TLS certificate of {where} is not trusted: {error.verify_message}. Set the provider's `tls.ca`.", error
+            f"The TLS certificate of {where} is not trusted: {error.verify_message}. Set the provider's `tls.ca`.",
+            error,
         ) from None
     except ssl.SSLError as error:
         raise _failed(f"The TLS handshake with {where} failed: {error.reason or error}.", error) from None
@@ -65,7 +66,9 @@ def _failed(message: str, cause: BaseException) -> GatewayError:
 
 async def _open_tunnel(loop: asyncio.AbstractEventLoop, proxy: str, where: str) -> socket.socket:
     host, _, port = proxy.rpartition(":")
-    family, kind, protocol, _, address = (await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM))[0]
+    family, kind, protocol, _, address = (await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM))[
+        0
+    ]
     tunnel = socket.socket(family, kind, protocol)
     tunnel.setblocking(False)
     try:

@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from gatewright.config.documents import Limits, Timeouts
 from gatewright.core.errors import Kind
 from gatewright.net.deadlines import Deadline, Deadlines
-from gatewright.net.tasks import TaskGroup
 from gatewright.wire.http1 import Malformed, Request, RequestParser
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -52,11 +51,16 @@ class Listener:
     """What the connections of one worker share."""
 
     def __init__(
-        self, handler: Handler, deadlines: Deadlines, tasks: TaskGroup, limits: Limits, timeouts: Timeouts
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: Handler,
+        deadlines: Deadlines,
+        limits: Limits,
+        timeouts: Timeouts,
     ) -> None:
+        self.loop = loop
         self.handler = handler
         self.deadlines = deadlines
-        self.tasks = tasks
         self.limits = limits
         self.timeouts = timeouts
         self.draining = False
@@ -191,14 +195,13 @@ class Connection(asyncio.Protocol):
     # -- protocol -------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         listener = self._listener
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
         listener.connections.add(self)
         if len(listener.connections) > listener.limits.connections:
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         self._deadline.arm(self._timeouts.header_s)
 
     def data_received(self, data: bytes) -> None:
@@ -270,7 +273,8 @@ class Connection(asyncio.Protocol):
         self._keep_alive = message.keep_alive
         self.is_http10 = message.is_http10
         listener.in_flight += 1
-        self._task = listener.tasks.spawn(self._run(message), "exchange")
+        # Not through TaskGroup: the connection itself holds the task, and the handler reports its own faults.
+        self._task = listener.loop.create_task(self._run(message), name="exchange")
 
     async def _run(self, request: Request) -> None:
         try:

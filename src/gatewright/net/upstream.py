@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.ports import StreamSink
@@ -131,9 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._base_acked = _bytes_acked(self._fd)
         return True
 
-    async def exchange(
-        self, request: bytes, *, first_byte_s: float, idle_s: float, max_response_bytes: int
-    ) -> Answer:
+    async def exchange(self, request: bytes, *, first_byte_s: float, idle_s: float, max_response_bytes: int) -> Answer:
         """Send one request and wait for its answer, whole or begun. Raises GatewayError; cancelling closes."""
         transport = self._transport
         waiter: asyncio.Future[Answer] = self._loop.create_future()
@@ -193,9 +191,8 @@ class UpstreamConnection(asyncio.Protocol):
     # -- protocol -------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._fd = transport.get_extra_info("socket").fileno()
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
+        self._fd = self._transport.get_extra_info("socket").fileno()
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
@@ -326,7 +323,9 @@ class UpstreamConnection(asyncio.Protocol):
             parser.end()
         except MalformedResponse as error:
             if streaming:
-                self._fail(GatewayError(Kind.UPSTREAM_CUT, f"The provider broke off in the middle of its answer: {error}."))
+                self._fail(
+                    GatewayError(Kind.UPSTREAM_CUT, f"The provider broke off in the middle of its answer: {error}.")
+                )
             elif parser.started and exc is None:
                 self._fail(_bad_response(str(error)))
             else:

@@ -20,6 +20,7 @@ from gatewright.core.ports import Ports
 from gatewright.pipeline.filters import Filter, FilterType
 from gatewright.pipeline.provider import ProviderType, Upstream
 from gatewright.pipeline.snapshot import AttachedPolicy, BoundTarget, PublishedModel, Snapshot
+from gatewright.translate.identity import render_name
 
 
 def build_snapshot(
@@ -81,10 +82,14 @@ def _build_policies(
         kind = types.get(policy.filter)
         if kind is None:
             known = ", ".join(sorted(types))
-            errors.append(ConfigError(f"{path}.filter", f"there is no filter {policy.filter!r}; known filters: {known}"))
+            errors.append(
+                ConfigError(f"{path}.filter", f"there is no filter {policy.filter!r}; known filters: {known}")
+            )
             continue
         scoped = msgspec.structs.replace(ports, scope=f"{policy.name or policy.filter}#{index}")
-        built = _build_checked(kind.config, policy.config, f"{path}.config", errors, partial(_build_filter, kind, scoped))
+        built = _build_checked(
+            kind.config, policy.config, f"{path}.config", errors, partial(_build_filter, kind, scoped)
+        )
         if built is not None:
             policies.append(AttachedPolicy(policy.name or policy.filter, policy.on, built))
     return policies
@@ -114,6 +119,7 @@ def _build_model(name: str, model: Model, upstreams: Mapping[str, Upstream]) -> 
         return None  # its providers are in error themselves
     return PublishedModel(
         name=name,
+        name_json=render_name(name),
         targets=targets,
         fallback=tuple(_bind(model.fallback, upstreams)),
         attempts=model.attempts,
@@ -128,6 +134,7 @@ def _bind(targets: Sequence[Target], upstreams: Mapping[str, Upstream]) -> Itera
             yield BoundTarget(
                 provider=target.provider,
                 model=target.model,
+                model_json=None if target.model is None else render_name(target.model),
                 weight=target.weight,
                 upstream=upstream,
                 heads={

@@ -11,6 +11,9 @@ from gatewright.core.surface import Dialect
 _PASSED_ON: Final = frozenset(
     (b"retry-after", b"retry-after-ms", b"x-should-retry", b"openai-processing-ms", b"openai-version")
 )
+_COMMON: Final = frozenset(
+    (b"server", b"date", b"content-type", b"content-length", b"connection", b"transfer-encoding")
+)
 _SECONDS: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
 _OVERLOADED: Final = frozenset((503, 529))
 _TIMED_OUT: Final = frozenset((408, 504))
@@ -19,11 +22,17 @@ _TIMED_OUT: Final = frozenset((408, 504))
 def passed_on_headers(headers: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of an upstream's answer that a client can use; the rest describe the gateway's own account or hop."""
     return tuple(
-        [(name, value) for name, value in headers.items() if name in _PASSED_ON or name.startswith(b"x-ratelimit-")]
+        [
+            (name, value)
+            for name, value in headers.items()
+            if name not in _COMMON and (name in _PASSED_ON or name.startswith(b"x-ratelimit-"))
+        ]
     )
 
 
-def read_failure(dialect: Dialect, provider: str, status: int, headers: dict[bytes, bytes], body: bytes) -> GatewayError:
+def read_failure(
+    dialect: Dialect, provider: str, status: int, headers: dict[bytes, bytes], body: bytes
+) -> GatewayError:
     """The error for an upstream answer with a status other than 200."""
     if status < 400:
         return GatewayError(

@@ -92,4 +92,3 @@ class Chain:
 
 
 EMPTY_CHAIN: Final = Chain(())
-

@@ -136,10 +136,9 @@ async def _attempt(
             f"The model `{x.published_model}` cannot be called here: its provider does not speak {dialect.name}.",
             param="model",
         )
-    renamed = target.model is not None and target.model != x.requested_model
-    body, hide_usage = render_request(
-        dialect, x.fields, render_name(target.model) if renamed and target.model else None, stream=x.stream
-    )
+    asked = x.requested_model
+    renamed = target.model is not None and target.model != asked
+    body, hide_usage = render_request(dialect, x.fields, target.model_json if renamed else None, stream=x.stream)
     x.sent_s = ports.now()
     try:
         answer = await send(target.upstream, _render_http(x, dialect, head, body))
@@ -151,7 +150,8 @@ async def _attempt(
             answer.abort()
             fault_body = b""
         raise read_failure(dialect, target.provider, answer.status, answer.headers, fault_body)
-    published = render_name(x.requested_model) if renamed else None
+    model: PublishedModel = x.model
+    published = (model.name_json if model.name == asked else render_name(asked)) if renamed else None
     return _accept(x, dialect, chain, answer, published, hide_usage)
 
 
@@ -177,7 +177,9 @@ def _accept(
     if body is None:
         if not x.stream:
             answer.abort()
-            raise GatewayError(Kind.UPSTREAM_BAD_RESPONSE, "The provider streamed an answer that was not to be streamed.")
+            raise GatewayError(
+                Kind.UPSTREAM_BAD_RESPONSE, "The provider streamed an answer that was not to be streamed."
+            )
         return OpenStream(answer, IdentityStream(dialect, published, hide_usage=hide_usage), chain, headers)
     body, x.usage = rewrite_answer(dialect, body, published)
     for hook in chain.on_response:

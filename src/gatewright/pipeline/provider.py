@@ -19,7 +19,9 @@ C = TypeVar("C", bound=ProviderConfig)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 _PROXY: Final = re.compile(r"(?:http://)?([^/@\s]+:[0-9]{1,5})/?\Z")
-_OURS: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"))
+_OURS: Final = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
+)
 
 
 class Origin(Struct, frozen=True):
@@ -127,7 +129,9 @@ def _render_head(host: str, config: ProviderConfig, credential: tuple[str, Secre
             raise ValueError(f"`headers` may not set {header!r}")
         text = value.reveal().strip()
         if not _HEADER_VALUE.match(text):
-            raise ValueError(f"the value of the header {header!r} (or the `key`) holds a line break or control character")
+            raise ValueError(
+                f"the value of the header {header!r} (or the `key`) holds a line break or control character"
+            )
         lines.append(f"{header}: {text}")
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 

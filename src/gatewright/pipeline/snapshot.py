@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
 from gatewright.core.exchange import Consumer
@@ -24,6 +24,8 @@ class BoundTarget(Struct, frozen=True):
     provider: str
     model: str | None
     """The upstream's own model name; None passes the client's through."""
+    model_json: Raw | None
+    """`model` as JSON, for the request body."""
     weight: int
     upstream: Upstream
     heads: Mapping[str, bytes]
@@ -39,6 +41,8 @@ class PublishedModel(Struct, frozen=True):
     """A name clients call, compiled."""
 
     name: str
+    name_json: Raw
+    """`name` as JSON, for answers; of use only when it is no pattern."""
     targets: tuple[BoundTarget, ...]
     fallback: tuple[BoundTarget, ...]
     attempts: int
@@ -93,7 +97,7 @@ class Snapshot:
 
     def consumer_of(self, key: bytes) -> Consumer | None:
         """Who holds this key. Keys are compared by their SHA-256, so timing tells nothing about the key itself."""
-        return self._keys.get(sha256(key).digest())
+        return self._keys.get(sha256(key).digest()) if self._keys else None
 
     def chain_for(self, consumer: str, model: str) -> Chain:
         """The filters for this consumer path and published model name."""

@@ -105,7 +105,7 @@ class DataPlane:
             exchange_id = sent.decode("ascii")
         else:
             exchange_id = f"{self._id_prefix}{next(self._ids):08x}"
-        return Exchange(exchange_id, self.snapshot, headers, body, self._loop.time())
+        return Exchange(exchange_id, self.snapshot, headers, body, self._ports.now())
 
     async def _serve(self, connection: Connection, request: Request, x: Exchange) -> None:
         if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
@@ -129,27 +129,25 @@ class DataPlane:
             self._answer(connection, x, answer)
 
     def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
-        now = x.first_byte_s = x.finished_s = self._loop.time()
+        now = x.first_byte_s = x.finished_s = self._ports.now()
         x.status = reply.status
         body = reply.body
         x.bytes_out = len(body)
         gateway_ms = (now - x.started_s - x.upstream_s) * 1e3
         timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
         headers = timing + render_lines(reply.headers) + self._cors_lines(x)
-        head = render_head(
-            reply.status, reply.content_type, x.id, headers, length=len(body), close=connection.closes
-        )
+        head = render_head(reply.status, reply.content_type, x.id, headers, length=len(body), close=connection.closes)
         connection.respond(head + body)
 
     async def _relay(self, connection: Connection, x: Exchange, stream: OpenStream, dialect: Dialect) -> None:
-        gateway_ms = (self._loop.time() - x.started_s - x.upstream_s) * 1e3
+        gateway_ms = (self._ports.now() - x.started_s - x.upstream_s) * 1e3
         timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
         headers = b"cache-control: no-cache\r\n" + timing + render_lines(stream.headers) + self._cors_lines(x)
         chunked = not connection.is_http10
         if not chunked:
             connection.close_after_answer()
         head = render_head(200, _EVENTS, x.id, headers, length=None, close=connection.closes, chunked=chunked)
-        relay = Relay(self._loop, connection, x, stream, head)
+        relay = Relay(connection, x, stream, head, self._loop.create_future(), self._ports.now)
         try:
             stream.source.start(relay)
             error = await relay.done
@@ -202,7 +200,7 @@ class DataPlane:
         body = error.body if error.body is not None else dialect.render_error(error, x.id)
         x.bytes_out = len(body)
         head = render_head(error.status, _JSON, x.id, lines, length=len(body), close=connection.closes)
-        x.first_byte_s = self._loop.time()
+        x.first_byte_s = self._ports.now()
         connection.respond(head if method == b"HEAD" else head + body)
 
     def _cors_lines(self, x: Exchange) -> bytes:
@@ -214,11 +212,9 @@ class DataPlane:
     def _close(self, x: Exchange) -> None:
         """Settle and record, whatever happened."""
         if not x.finished_s:
-            x.finished_s = self._loop.time()
+            x.finished_s = self._ports.now()
         try:
             settle(x)
         except Exception as error:  # noqa: BLE001 - a filter that breaks its promise must not lose the record
             self._report_fault(x.id, error)
         self._recorder.record(x)
-
-

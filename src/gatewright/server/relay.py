@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
@@ -17,19 +18,25 @@ class Relay:
     The head is held until the first event, so that an answer which fails at once is still an honest HTTP error.
     """
 
-    __slots__ = ("_connection", "_head", "_loop", "_on_events", "_stream", "_x", "begun", "done")
+    __slots__ = ("_connection", "_head", "_now", "_on_events", "_stream", "_x", "begun", "done")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: Connection, x: Exchange, stream: OpenStream, head: bytes
+        self,
+        connection: Connection,
+        x: Exchange,
+        stream: OpenStream,
+        head: bytes,
+        done: asyncio.Future[GatewayError | None],
+        now: Callable[[], float],
     ) -> None:
-        self._loop = loop
+        self._now = now
         self._connection = connection
         self._x = x
         self._stream = stream
         self._head = head
         self._on_events = stream.chain.on_events
         self.begun = False
-        self.done: asyncio.Future[GatewayError | None] = loop.create_future()
+        self.done = done
 
     def on_data(self, data: bytes) -> None:
         """Forward what `data` completes."""
@@ -75,7 +82,7 @@ class Relay:
                 return
         if not self.begun:
             self.begun = True
-            x.first_byte_s = self._loop.time()
+            x.first_byte_s = self._now()
             x.status = 200
             self._connection.begin_stream(self._head, self._stream.source)
         x.bytes_out += len(block)

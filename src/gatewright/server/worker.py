@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import uvloop
 
@@ -47,22 +47,20 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Clock:
-    """Wall time as log text, made from the loop's clock so that a line costs no system call."""
+    """Wall time as log text, in milliseconds; the loop's own clock tells when the last text is still right."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._offset = time.time() - loop.time()  # noqa: TID251 - the worker is where time enters
-        self._second = -1
+        self._at = -1.0
         self._text = ""
 
     def __call__(self) -> str:
-        now = self._loop.time() + self._offset
-        second = int(now)
-        if second != self._second:
-            self._offset = time.time() - self._loop.time()  # noqa: TID251
-            self._second = second
-            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._text}.{int((now - second) * 1000):03d}Z"
+        at = self._loop.time()
+        if at != self._at:
+            self._at = at
+            now = datetime.now(UTC)
+            self._text = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+        return self._text
 
 
 class Worker(asyncio.Protocol):
@@ -87,8 +85,8 @@ class Worker(asyncio.Protocol):
         self._pools = UpstreamPools(loop, self._deadlines)
         self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=Clock(loop), lines=True)
         self._ports = Ports(
-            counters=MemoryCounters(loop.time),
-            now=loop.time,
+            counters=MemoryCounters(time.monotonic),
+            now=time.monotonic,
             random=random.Random().random,
             worker_share=1 / options.workers,
         )
@@ -100,8 +98,7 @@ class Worker(asyncio.Protocol):
     # -- channel --------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._channel = transport
+        self._channel = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
 
     def data_received(self, data: bytes) -> None:
         for message in self._frames.feed(data):
@@ -138,9 +135,7 @@ class Worker(asyncio.Protocol):
         self._recorder.lines_wanted = document.log.access != "off"
         self._version = message.version
         if self._listener is None:
-            self._listener = Listener(
-                self._plane, self._deadlines, self._tasks, document.limits, document.timeouts
-            )
+            self._listener = Listener(self._loop, self._plane, self._deadlines, document.limits, document.timeouts)
             await self._listen(self._listener, tls)
         else:
             self._listener.configure(document.limits, document.timeouts)

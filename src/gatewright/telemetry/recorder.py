@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
 
+from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.usage import Usage
 from gatewright.telemetry.records import (
@@ -28,34 +28,6 @@ _CELLS_PER_BATCH = 100
 _NO_USAGE = Usage()
 
 
-class AccessLine(Struct, omit_defaults=True):
-    """One line of the access log; members with empty values are left out."""
-
-    time: str
-    id: str
-    consumer: str
-    surface: str
-    status: int
-    total_ms: float
-    gateway_ms: float
-    model: str = ""
-    provider: str = ""
-    upstream_model: str = ""
-    stream: bool = False
-    kind: str = ""
-    source: str = ""
-    message: str = ""
-    cause: str = ""
-    attempts: int = 0
-    input_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    first_byte_ms: float | None = None
-
-
 class Recorder:
     """Takes every finished exchange once; `batches` gives what has gathered, in datagrams."""
 
@@ -65,6 +37,7 @@ class Recorder:
         self._wall = wall
         self.lines_wanted = lines
         self._cells: dict[tuple[str, str, str, str, int, str, bool], Cell] = {}
+        self._fixed: dict[Labels, bytes] = {}
         self._lines: list[bytes] = []
         self._lines_bytes = 0
         self._lost = 0
@@ -85,9 +58,7 @@ class Recorder:
         begun_s = x.first_byte_s or x.finished_s
         overhead_s = max(begun_s - x.started_s - x.upstream_s, 0.0)
         key = (surface, x.published_model, provider, upstream_model, x.status, kind, x.stream)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._new_cell(key)
+        cell = self._cells.get(key) or self._new_cell(key)
         cell.exchanges += 1
         cell.attempts += x.attempts
         cell.bytes_in += x.bytes_in
@@ -107,7 +78,7 @@ class Recorder:
             cell.output_tokens += usage.output_total
             cell.reasoning_tokens += usage.output_reasoning
         if self.lines_wanted:
-            self._add_line(x, surface, provider, upstream_model, kind, total_s, overhead_s)
+            self._add_line(x, cell.labels, total_s, overhead_s)
 
     def batches(self, gauges: Gauges) -> list[bytes]:
         """Everything gathered since the last call, as datagrams; there is always at least one, for the gauges."""
@@ -164,39 +135,59 @@ class Recorder:
             return
         for name in Cell.__struct_fields__[1:]:
             mine, theirs = getattr(cell, name), getattr(other, name)
-            setattr(cell, name, [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs)
+            setattr(
+                cell,
+                name,
+                [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs,
+            )
 
-    def _add_line(
-        self, x: Exchange, surface: str, provider: str, upstream_model: str, kind: str, total_s: float, overhead_s: float
-    ) -> None:
-        error = x.error
+    def _add_line(self, x: Exchange, labels: Labels, total_s: float, overhead_s: float) -> None:
+        """Render one access-log line. Members that do not apply are left out; the reference page lists them all.
+
+        By hand, because most members are the same for every exchange of a cell: their text is made once per batch.
+        """
+        fixed = self._fixed.get(labels)
+        if fixed is None:
+            if len(self._fixed) > _MAX_CELLS:
+                self._fixed.clear()
+            fixed = self._fixed[labels] = self._render_fixed(labels)
         usage = x.usage
-        line = AccessLine(
-            self._wall(),
-            x.id,
-            x.consumer.path,
-            surface,
-            x.status,
-            round(total_s * 1e3, 3),
-            round(overhead_s * 1e3, 3),
-            x.published_model,
-            provider,
-            upstream_model,
-            x.stream,
-            kind,
-            "" if error is None else error.source.value,
-            "" if error is None else error.message,
-            "" if error is None or error.cause is None else repr(error.cause),
-            x.attempts,
-            None if usage is None else usage.input_total,
-            None if usage is None else usage.input_cached_read,
-            None if usage is None else usage.output_total,
-            None if usage is None else usage.output_reasoning,
-            x.bytes_in,
-            x.bytes_out,
-            round((x.first_byte_s - x.started_s) * 1e3, 3) if x.first_byte_s else None,
+        tokens = (
+            b""
+            if usage is None
+            else b',"input_tokens":%d,"cached_input_tokens":%d,"output_tokens":%d,"reasoning_tokens":%d'
+            % (usage.input_total, usage.input_cached_read, usage.output_total, usage.output_reasoning)
         )
-        self._keep_line(self._encoder.encode(line) + b"\n", 1)
+        first_byte = b',"first_byte_ms":%.3f' % ((x.first_byte_s - x.started_s) * 1e3) if x.first_byte_s else b""
+        line = (
+            b'{"time":"%b","id":"%b","consumer":"%b",%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
+            % (
+                self._wall().encode(),
+                x.id.encode(),
+                x.consumer.path.encode(),
+                fixed,
+                total_s * 1e3,
+                overhead_s * 1e3,
+                first_byte,
+                tokens,
+                x.attempts,
+                x.bytes_in,
+                x.bytes_out,
+                b"" if x.error is None else self._render_error(x.error),
+            )
+        )
+        self._keep_line(line, 1)
+
+    def _render_fixed(self, labels: Labels) -> bytes:
+        members = {name: getattr(labels, name) for name in labels.__struct_fields__ if name != "kind"}
+        shown = {name: value for name, value in members.items() if value not in ("", False)}
+        return self._encoder.encode(shown)[1:-1]
+
+    def _render_error(self, error: GatewayError) -> bytes:
+        members = {"kind": error.kind.value, "source": error.source.value, "message": error.message}
+        if error.cause is not None:
+            members["cause"] = repr(error.cause)
+        return b"," + self._encoder.encode(members)[1:-1]
 
     def _keep_line(self, line: bytes, count: int) -> None:
         if self._lines_bytes + len(line) > _MAX_BACKLOG_BYTES:

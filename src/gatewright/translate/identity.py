@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.surface import Dialect, Fields
@@ -21,6 +22,19 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """The largest event held back while its end has not come; a base64 image in one event fits."""
 
 _fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
+
+
+_ABSENT: Final = msgspec.Raw(b"")
+
+
+class _Seen(Struct):
+    """The members of a complete answer that are read on the side."""
+
+    model: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = _ABSENT
+
+
+_seen_decoder = msgspec.json.Decoder(_Seen)
 _string_decoder = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
 _MODEL: Final = b'"model"'
@@ -89,28 +103,24 @@ def render_name(name: str) -> msgspec.Raw:
 def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None) -> tuple[bytes, Usage | None]:
     """A complete answer with the model's published name, and its usage. Raises GatewayError when it is not JSON."""
     try:
-        fields = _fields_decoder.decode(body)
+        seen = _seen_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(
             Kind.UPSTREAM_BAD_RESPONSE,
             "The provider answered 200 with a body that is not a JSON object.",
             cause=error,
         ) from None
-    reported = fields.get("usage")
-    usage = None if reported is None else dialect.read_usage(reported)
-    if published is not None and "model" in fields:
-        body = _replace_model(body, fields, published)
-    return body, usage
-
-
-def _replace_model(body: bytes, fields: Fields, published: msgspec.Raw) -> bytes:
-    """`body` with the top-level `model` replaced, all other bytes kept where that is certain."""
-    found = _find_model(body, bytes(fields["model"]))
+    usage = None if seen.usage is _ABSENT else dialect.read_usage(seen.usage)
+    if published is None or seen.model is _ABSENT:
+        return body, usage
+    # All other bytes are kept where it is certain which member is the right one.
+    found = _find_model(body, bytes(seen.model))
     if found is not None:
         start, end = found
-        return b"".join((body[:start], bytes(published), body[end:]))
+        return b"".join((body[:start], published, body[end:])), usage
+    fields = _fields_decoder.decode(body)
     fields["model"] = published
-    return _encoder.encode(fields)
+    return _encoder.encode(fields), usage
 
 
 def _find_model(body: bytes, value: bytes) -> tuple[int, int] | None:
@@ -130,7 +140,18 @@ class IdentityStream:
     `feed` and `end` return what to send to the client now. After a failure (`error` set) nothing more comes out.
     """
 
-    __slots__ = ("_buffer", "_dialect", "_hide_usage", "_new", "_old", "_published", "done", "error", "finished", "usage")
+    __slots__ = (
+        "_buffer",
+        "_dialect",
+        "_hide_usage",
+        "_new",
+        "_old",
+        "_published",
+        "done",
+        "error",
+        "finished",
+        "usage",
+    )
 
     def __init__(self, dialect: Dialect, published: msgspec.Raw | None, *, hide_usage: bool) -> None:
         self._dialect = dialect

@@ -323,6 +323,7 @@ class ResponseParser:
     __slots__ = (
         "_body",
         "_framed",
+        "_keep_alive",
         "_parser",
         "complete",
         "head_complete",
@@ -348,6 +349,7 @@ class ResponseParser:
         self.surplus = False
         """Whether bytes came behind the end of the answer: the connection cannot be reused."""
         self._framed = False
+        self._keep_alive = False
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes carried by `data`. Raises MalformedResponse; the connection is then unusable."""
@@ -378,7 +380,7 @@ class ResponseParser:
 
     def is_reusable(self) -> bool:
         """Whether the connection may carry another request after this complete answer."""
-        return self._framed and not self.surplus and bool(self._parser.should_keep_alive())
+        return self._framed and self._keep_alive and not self.surplus
 
     def close(self) -> None:
         """Break the reference cycle with the tokenizer; the parser is dead afterwards."""
@@ -418,3 +420,4 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self.head_complete:
             self.complete = True
+            self._keep_alive = self._parser.should_keep_alive()  # the tokenizer forgets it once the next byte comes

@@ -34,7 +34,11 @@ CHAT: Final = _dialect(
     "openai.chat", "chat_completions", b"/v1/chat/completions", "Chat completions, plain and streamed.", streams=True
 )
 COMPLETIONS: Final = _dialect(
-    "openai.completions", "completions", b"/v1/completions", "Legacy text completions, plain and streamed.", streams=True
+    "openai.completions",
+    "completions",
+    b"/v1/completions",
+    "Legacy text completions, plain and streamed.",
+    streams=True,
 )
 EMBEDDINGS: Final = _dialect(
     "openai.embeddings", "embeddings", b"/v1/embeddings", "Embeddings of texts or of token lists.", streams=False
