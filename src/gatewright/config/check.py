@@ -280,7 +280,7 @@ class _Checker:
     def described(self, kind: mi.Metadata, value: object, path: str) -> Any:
         """A type with a `Meta(description=…)`: the description serves as the words of a pattern."""
         meaning = (kind.extra_json_schema or {}).get("description", "")
-        if isinstance(kind.type, mi.StrType) and meaning and value is not UNRESOLVED:
+        if isinstance(kind.type, mi.StrType) and meaning:
             return self.text(kind.type, value, path, meaning)
         return self.value(kind.type, value, path)
 
@@ -337,7 +337,7 @@ def _has_shape(kind: mi.Type, value: object) -> bool:
         case list() | tuple():
             return isinstance(kind, (*_COLLECTIONS, mi.TupleType))
         case _:
-            return isinstance(kind, mi.AnyType)
+            return False
 
 
 def _is_choice_of(kind: mi.Type, value: str) -> bool:

@@ -6,7 +6,7 @@ disk, a log or a network.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -41,11 +41,5 @@ def _decode_ext(code: int, data: memoryview) -> Secret:
         raise msgspec.DecodeError("a secret that is not UTF-8 text") from None
 
 
-def _accept_secret(type_: type, value: Any) -> Any:
-    if type_ is Secret and isinstance(value, Secret):
-        return value
-    raise ValueError(f"expected a {type_.__name__}")
-
-
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=_encode_secret)
-_decoder: Final = msgspec.msgpack.Decoder(Gateway, ext_hook=_decode_ext, dec_hook=_accept_secret)
+_decoder: Final = msgspec.msgpack.Decoder(Gateway, ext_hook=_decode_ext)

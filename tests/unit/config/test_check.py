@@ -31,7 +31,7 @@ class Every(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     needed: str
     count: Annotated[int, Meta(ge=1, le=10)] = 1
-    even: Annotated[int, Meta(multiple_of=2)] = 0
+    even: Annotated[int, Meta(multiple_of=2, description="an even number")] = 0
     ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     on: bool = False
     word: Annotated[str, Meta(min_length=2, max_length=4, pattern="^[a-z]+$")] = "abc"
@@ -146,6 +146,9 @@ def test_what_is_right_becomes_the_document() -> None:
             "inner.zzz: unknown key; the keys here are `provider`, `model`, `weight`",
         ),
         ({"either": True}, "either: expected a whole number or text or a list, found true"),
+        ({"either": None, "count": 11}, "count: must be between 1 and 10, found 11"),
+        ({"either": {"a": 1}}, "either: expected a whole number or text or a list, found a mapping"),
+        ({"either": b"x"}, "either: expected a whole number or text or a list, found a bytes"),
         ({"either": [1, "b"]}, 'either[1]: expected a whole number, found the text "b"'),
         ({"figure": {"side": 1}}, "figure: `shape` is missing; it is one of `circle`, `square`"),
         (

@@ -34,7 +34,7 @@ class Mine(ProviderConfig, kw_only=True):
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a filter may ask for."""
 
-    needed: Annotated[int, Meta(ge=1, le=10)]
+    needed: Annotated[int, Meta(ge=1, le=10, description="the docstring wins")]
     """A bounded number."""
     ratio: Annotated[float, Meta(gt=0, lt=1, multiple_of=0.25)] = 0.5
     """A fraction."""

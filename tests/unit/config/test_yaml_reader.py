@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import yaml
 
 from gatewright.config.problems import ConfigError
 from gatewright.config.tree import Node, Scalar, find
@@ -171,3 +172,14 @@ def test_what_cannot_be_read_is_told_with_line_and_remedy(text: str, message: st
 
 def test_a_hint_on_a_huge_line_costs_nothing() -> None:
     assert "not valid YAML" in refusal(":" * 1_000_000)
+
+
+def test_without_libyaml_it_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "on: &a {x: 010, y: [1, 'two', \"ü\"]}\nz:\n  <<: *a\n  w: |\n    block\n"
+    expected = read(text)
+    monkeypatch.setattr("gatewright.config.yaml_reader._LOADER", yaml.SafeLoader)
+    assert read(text) == expected
+    assert refusal("a:\n\tb: 1").startswith("f.yaml:2: not valid YAML: ")
+    assert "remove the character" in refusal("a: \x07")
+    assert "half a surrogate pair" in refusal('a: "\\ud800"')
+    assert "half a surrogate pair" in refusal('"\\ud800": a')
