@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -72,8 +71,5 @@ class Exchange:
         self.body = body
         self.bytes_in = len(body)
         self.started_s = now
-
-    @cached_property
-    def notes(self) -> dict[object, Any]:
+        self.notes: dict[object, Any] = {}
         """What filters leave for their own later phases, keyed by the filter."""
-        return {}

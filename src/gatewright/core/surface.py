@@ -58,5 +58,5 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Whether this event marks the end of the answer (a finish reason)."""
     done_event: bytes
     """The event that closes a stream, without its blank line; empty when the dialect has none."""
-    forwarded_headers: tuple[bytes, ...] = ()
+    forwarded_headers: frozenset[bytes] = frozenset()
     """Request headers of the client that belong to this API and are passed to the upstream."""

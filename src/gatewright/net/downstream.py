@@ -39,7 +39,7 @@ class Handler(Protocol):
     """The data plane, as a connection sees it."""
 
     def handle(self, connection: Connection, request: Request) -> Coroutine[Any, Any, None]:
-        """Run one exchange: answer through `connection` exactly once, whatever happens."""
+        """Run one exchange: answer through `connection` exactly once, then call its `next_turn`, whatever happens."""
         ...
 
     def refuse(self, connection: Connection, malformed: Malformed) -> None:
@@ -64,7 +64,6 @@ class Listener:
         self.limits = limits
         self.timeouts = timeouts
         self.draining = False
-        self.in_flight = 0
         self.connections: set[Connection] = set()
 
     def configure(self, limits: Limits, timeouts: Timeouts) -> None:
@@ -272,19 +271,12 @@ class Connection(asyncio.Protocol):
             return
         self._keep_alive = message.keep_alive
         self.is_http10 = message.is_http10
-        listener.in_flight += 1
         # Not through TaskGroup: the connection itself holds the task, and the handler reports its own faults.
-        self._task = listener.loop.create_task(self._run(message), name="exchange")
+        self._task = listener.loop.create_task(listener.handler.handle(self, message), name="exchange")
 
-    async def _run(self, request: Request) -> None:
-        try:
-            await self._listener.handler.handle(self, request)
-        finally:
-            self._listener.in_flight -= 1
-            self._task = None
-            self._next()
-
-    def _next(self) -> None:
+    def next_turn(self) -> None:
+        """The exchange is over, its answer written or given up: begin the next, wait for it, or close."""
+        self._task = None
         transport = self._transport
         if transport is None or self._closing:
             return

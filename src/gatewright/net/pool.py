@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Awaitable
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.connect import build_tls, open_connection
@@ -121,7 +122,7 @@ class UpstreamPools:
         self._pools: dict[str, Pool] = {}
         self.max_response_bytes = 64 * 1024 * 1024
 
-    async def send(self, upstream: Upstream, request: bytes) -> Answer:
+    def send(self, upstream: Upstream, request: bytes) -> Awaitable[Answer]:
         """Send one complete HTTP request; the answer is whole, or an event stream that has begun.
 
         Raises GatewayError. A request that a dead pooled connection provably did not deliver is sent again, once.
@@ -130,26 +131,22 @@ class UpstreamPools:
         if pool is None:
             pool = self._pools[upstream.pool_key] = Pool(self._loop, self._deadlines, upstream.origin)
         connection = pool.take_idle()
-        if connection is None:
-            connection = await pool.connect()
-        timeouts = upstream.timeouts
-        try:
-            return await connection.exchange(
-                request,
-                first_byte_s=timeouts.first_byte_s,
-                idle_s=timeouts.idle_s,
-                max_response_bytes=self.max_response_bytes,
-            )
-        except GatewayError as error:
-            if not error.untouched:
-                raise
+        if connection is not None and not connection.may_be_stale:
+            return connection.exchange(request, upstream.timeouts, self.max_response_bytes)
+        return self._send_with_care(pool, connection, upstream, request)
+
+    async def _send_with_care(
+        self, pool: Pool, connection: UpstreamConnection | None, upstream: Upstream, request: bytes
+    ) -> Answer:
+        """The way through a new connection, or one that has been idle so long that it may die as it is used."""
+        if connection is not None:
+            try:
+                return await connection.exchange(request, upstream.timeouts, self.max_response_bytes)
+            except GatewayError as error:
+                if not error.untouched:
+                    raise
         connection = await pool.connect()
-        return await connection.exchange(
-            request,
-            first_byte_s=timeouts.first_byte_s,
-            idle_s=timeouts.idle_s,
-            max_response_bytes=self.max_response_bytes,
-        )
+        return await connection.exchange(request, upstream.timeouts, self.max_response_bytes)
 
     def count(self) -> tuple[int, int]:
         """Connections open and idle, over all origins."""

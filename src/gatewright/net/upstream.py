@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, cast
 
+from gatewright.config.documents import UpstreamTimeouts
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.ports import StreamSink
 from gatewright.net.deadlines import Deadline, Deadlines
@@ -116,6 +117,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     # -- used by the pool and the sender --------------------------------------------------------------------------
 
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether the connection was idle so long that the upstream may be closing it at this moment."""
+        return self._base_acked >= 0
+
     def is_usable(self) -> bool:
         """Whether an idle connection may carry another request: open, and silent since its last answer."""
         transport = self._transport
@@ -131,14 +137,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._base_acked = _bytes_acked(self._fd)
         return True
 
-    async def exchange(self, request: bytes, *, first_byte_s: float, idle_s: float, max_response_bytes: int) -> Answer:
+    async def exchange(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> Answer:
         """Send one request and wait for its answer, whole or begun. Raises GatewayError; cancelling closes."""
         transport = self._transport
         waiter: asyncio.Future[Answer] = self._loop.create_future()
         self._waiter = waiter
-        self._idle_s = idle_s
+        self._idle_s = timeouts.idle_s
         self._max_response_bytes = max_response_bytes
-        self._deadline.arm(first_byte_s)
+        self._deadline.arm(timeouts.first_byte_s)
         if transport is None or transport.is_closing():
             self._waiter = None
             raise self._reset_error(untouched=True)

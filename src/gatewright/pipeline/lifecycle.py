@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind, Retry
@@ -103,19 +102,20 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
         reply: Reply | None = await hook(x)
         if reply is not None:
             return reply
-    return await _attempt_targets(x, dialect, model, chain, ports, send)
-
-
-async def _attempt_targets(
-    x: Exchange, dialect: Dialect, model: PublishedModel, chain: Chain, ports: Ports, send: Send
-) -> Reply | OpenStream:
     target = model.pick(ports.random)
     others: list[BoundTarget] | None = None
+    now = ports.now
     while True:
         x.attempts += 1
         x.target = target
         try:
-            return await _attempt(x, dialect, target, chain, ports, send)
+            request, hide_usage = _render_attempt(x, dialect, target)
+            x.sent_s = now()
+            try:
+                answer = await send(target.upstream, request)
+            finally:
+                x.upstream_s += now() - x.sent_s
+            return _accept(x, dialect, target, answer, hide_usage)
         except GatewayError as error:
             if error.retry is not Retry.OTHER_UPSTREAM or x.attempts >= model.attempts:
                 raise
@@ -126,9 +126,8 @@ async def _attempt_targets(
             target = others.pop(0)
 
 
-async def _attempt(
-    x: Exchange, dialect: Dialect, target: BoundTarget, chain: Chain, ports: Ports, send: Send
-) -> Reply | OpenStream:
+def _render_attempt(x: Exchange, dialect: Dialect, target: BoundTarget) -> tuple[bytes, bool]:
+    """The HTTP request for one attempt, and whether its usage event must be hidden."""
     head = target.heads.get(dialect.name)
     if head is None:
         raise GatewayError(
@@ -136,14 +135,18 @@ async def _attempt(
             f"The model `{x.published_model}` cannot be called here: its provider does not speak {dialect.name}.",
             param="model",
         )
-    asked = x.requested_model
-    renamed = target.model is not None and target.model != asked
-    body, hide_usage = render_request(dialect, x.fields, target.model_json if renamed else None, stream=x.stream)
-    x.sent_s = ports.now()
-    try:
-        answer = await send(target.upstream, _render_http(x, dialect, head, body))
-    finally:
-        x.upstream_s += ports.now() - x.sent_s
+    body, hide_usage = render_request(dialect, x.fields, target.model_json, stream=x.stream)
+    headers = x.headers
+    extra = b""
+    if not dialect.forwarded_headers.isdisjoint(headers):
+        extra = b"".join([b"\r\n%b: %b" % (name, headers[name]) for name in dialect.forwarded_headers & headers.keys()])
+    return b"%b%d\r\nx-request-id: %b%b\r\n\r\n%b" % (head, len(body), x.id.encode(), extra, body), hide_usage
+
+
+def _accept(
+    x: Exchange, dialect: Dialect, target: BoundTarget, answer: UpstreamAnswer, hide_usage: bool
+) -> Reply | OpenStream:
+    """The answer of one attempt. Raises GatewayError when it is a failure."""
     if answer.status != 200:
         fault_body = answer.body
         if fault_body is None:  # an event stream with an error status: nothing to read whole
@@ -151,27 +154,11 @@ async def _attempt(
             fault_body = b""
         raise read_failure(dialect, target.provider, answer.status, answer.headers, fault_body)
     model: PublishedModel = x.model
-    published = (model.name_json if model.name == asked else render_name(asked)) if renamed else None
-    return _accept(x, dialect, chain, answer, published, hide_usage)
-
-
-def _render_http(x: Exchange, dialect: Dialect, head: bytes, body: bytes) -> bytes:
-    headers = x.headers
-    extra = b""
-    for name in dialect.forwarded_headers:
-        if name in headers:
-            extra += b"\r\n%b: %b" % (name, headers[name])
-    return b"%b%d\r\nx-request-id: %b%b\r\n\r\n%b" % (head, len(body), x.id.encode(), extra, body)
-
-
-def _accept(
-    x: Exchange,
-    dialect: Dialect,
-    chain: Chain,
-    answer: UpstreamAnswer,
-    published: msgspec.Raw | None,
-    hide_usage: bool,
-) -> Reply | OpenStream:
+    asked = x.requested_model
+    published = None
+    if target.model is not None and target.model != asked:
+        published = model.name_json if model.name == asked else render_name(asked)
+    chain: Chain = x.chain
     headers = passed_on_headers(answer.headers)
     body = answer.body
     if body is None:

@@ -19,7 +19,7 @@ from gatewright.net.pool import UpstreamPools
 from gatewright.pipeline.lifecycle import OpenStream, find_model, identify, open_exchange, settle
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.cors import CorsPolicy
-from gatewright.server.heads import render_head, render_lines
+from gatewright.server.heads import render_head, render_lines, render_reply
 from gatewright.server.relay import Relay
 from gatewright.server.routes import MODELS, MODELS_PATH, dialect_of, find_route
 from gatewright.telemetry.recorder import Recorder
@@ -75,7 +75,17 @@ class DataPlane:
         x = self._open(request.headers, request.body)
         self.in_flight += 1
         try:
-            await self._serve(connection, request, x)
+            if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
+                return
+            dialect = self._route(request, x)
+            if x.surface is MODELS.surface:
+                self._answer(connection, x, self._list_models(x, request.path))
+                return
+            answer = await open_exchange(x, dialect, self._ports, self._pools.send)
+            if isinstance(answer, Reply):
+                self._answer(connection, x, answer)
+            else:
+                await self._relay(connection, x, answer, dialect)
         except GatewayError as error:
             self._answer_error(connection, x, error, dialect_of(request.path), request.method)
         except asyncio.CancelledError:
@@ -89,6 +99,7 @@ class DataPlane:
         finally:
             self.in_flight -= 1
             self._close(x)
+            connection.next_turn()
 
     def refuse(self, connection: Connection, malformed: Malformed) -> None:
         """Answer what is not a request, in the dialect of the path it was sent to, as far as that is known."""
@@ -107,37 +118,30 @@ class DataPlane:
             exchange_id = f"{self._id_prefix}{next(self._ids):08x}"
         return Exchange(exchange_id, self.snapshot, headers, body, self._ports.now())
 
-    async def _serve(self, connection: Connection, request: Request, x: Exchange) -> None:
-        if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
-            return
+    def _route(self, request: Request, x: Exchange) -> Dialect:
         route = find_route(request.method, request.path)
         x.surface = route.surface
-        x.dialect = dialect = route.dialect
+        x.dialect = route.dialect
         if self.in_flight > self._max_in_flight:
             raise GatewayError(
                 Kind.OVERLOADED,
                 f"The gateway has {self._max_in_flight} requests in flight (limits.requests_in_flight). Try again.",
                 retry_after_s=_OVERLOADED_RETRY_S,
             )
-        if route is MODELS:
-            answer: Reply | OpenStream = self._list_models(x, request.path)
-        else:
-            answer = await open_exchange(x, dialect, self._ports, self._pools.send)
-        if isinstance(answer, OpenStream):
-            await self._relay(connection, x, answer, dialect)
-        else:
-            self._answer(connection, x, answer)
+        return route.dialect
 
     def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
         now = x.first_byte_s = x.finished_s = self._ports.now()
         x.status = reply.status
         body = reply.body
         x.bytes_out = len(body)
-        gateway_ms = (now - x.started_s - x.upstream_s) * 1e3
-        timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
-        headers = timing + render_lines(reply.headers) + self._cors_lines(x)
-        head = render_head(reply.status, reply.content_type, x.id, headers, length=len(body), close=connection.closes)
-        connection.respond(head + body)
+        extra = render_lines(reply.headers) if reply.headers else b""
+        if self._cors is not None:
+            extra += self._cors_lines(x)
+        upstream_s = x.upstream_s
+        connection.respond(
+            render_reply(reply, x.id, now - x.started_s - upstream_s, upstream_s, extra, close=connection.closes)
+        )
 
     async def _relay(self, connection: Connection, x: Exchange, stream: OpenStream, dialect: Dialect) -> None:
         gateway_ms = (self._ports.now() - x.started_s - x.upstream_s) * 1e3

@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from gatewright.core.exchange import Reply
+
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus} | {529: b"Overloaded"}
 
 
@@ -37,6 +39,28 @@ def render_head(
         headers,
         framing,
         b"connection: close\r\n" if close else b"",
+    )
+
+
+def render_reply(
+    reply: Reply, request_id: str, gateway_s: float, upstream_s: float, headers: bytes, *, close: bool
+) -> bytes:
+    """A whole answer, head and body, in one formatting: this is the common path. `headers` are whole lines."""
+    status = reply.status
+    body = reply.body
+    return (
+        b"%bcontent-type: %b\r\nx-request-id: %b\r\nserver-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n"
+        b"%bcontent-length: %d\r\n%b\r\n%b"
+    ) % (
+        _LINES.get(status) or _status_line(status),
+        reply.content_type,
+        request_id.encode(),
+        gateway_s * 1e3,
+        upstream_s * 1e3,
+        headers,
+        len(body),
+        b"connection: close\r\n" if close else b"",
+        body,
     )
 
 

@@ -18,7 +18,7 @@ import ssl
 import sys
 import time
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 import uvloop
@@ -46,21 +46,20 @@ _BACKLOG: Final = 4096
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Clock:
-    """Wall time as log text, in milliseconds; the loop's own clock tells when the last text is still right."""
+class WallClock:
+    """Monotonic seconds → wall time as log text, without a system call per line."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._at = -1.0
-        self._text = ""
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._second = b""
 
-    def __call__(self) -> str:
-        at = self._loop.time()
-        if at != self._at:
-            self._at = at
+    def __call__(self, at_s: float) -> bytes:
+        if not self._until - 1.0 <= at_s < self._until:
             now = datetime.now(UTC)
-            self._text = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
-        return self._text
+            second = now + timedelta(seconds=at_s - time.monotonic())
+            self._second = second.strftime("%Y-%m-%dT%H:%M:%S").encode()
+            self._until = at_s + 1.0 - second.microsecond / 1e6
+        return b"%b.%03dZ" % (self._second, 1000 - int((self._until - at_s) * 1000) - 1)
 
 
 class Worker(asyncio.Protocol):
@@ -83,7 +82,7 @@ class Worker(asyncio.Protocol):
         self._deadlines = Deadlines(loop)
         self._tasks = TaskGroup(loop, self._report)
         self._pools = UpstreamPools(loop, self._deadlines)
-        self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=Clock(loop), lines=True)
+        self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=WallClock(), lines=True)
         self._ports = Ports(
             counters=MemoryCounters(time.monotonic),
             now=time.monotonic,

@@ -31,7 +31,7 @@ _NO_USAGE = Usage()
 class Recorder:
     """Takes every finished exchange once; `batches` gives what has gathered, in datagrams."""
 
-    def __init__(self, *, slot: int, pid: int, wall: Callable[[], str], lines: bool) -> None:
+    def __init__(self, *, slot: int, pid: int, wall: Callable[[float], bytes], lines: bool) -> None:
         self._slot = slot
         self._pid = pid
         self._wall = wall
@@ -162,7 +162,7 @@ class Recorder:
         line = (
             b'{"time":"%b","id":"%b","consumer":"%b",%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
             % (
-                self._wall().encode(),
+                self._wall(x.finished_s),
                 x.id.encode(),
                 x.consumer.path.encode(),
                 fixed,

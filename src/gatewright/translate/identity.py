@@ -125,9 +125,12 @@ def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None)
 
 def _find_model(body: bytes, value: bytes) -> tuple[int, int] | None:
     """Where the only `model` member's value stands; None when there are several members of that name at any depth."""
-    at = body.find(_MODEL)
-    if at < 0 or body.find(_MODEL, at + 7) >= 0:
+    at = body.find(b'"model":' + value)  # as nearly all servers space it
+    if body.count(_MODEL) != 1:
         return None
+    if at >= 0:
+        return at + 8, at + 8 + len(value)
+    at = body.find(_MODEL)
     start = body.find(value, at + 7)
     if start < 0 or body[at + 7 : start].strip(b" \t\r\n") != b":":
         return None

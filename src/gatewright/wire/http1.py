@@ -323,6 +323,7 @@ class ResponseParser:
     __slots__ = (
         "_body",
         "_framed",
+        "_head",
         "_keep_alive",
         "_parser",
         "complete",
@@ -342,6 +343,7 @@ class ResponseParser:
         """Forget the answer just read."""
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
+        self._head: dict[bytes, bytes] = {}
         self.started = False
         """Whether any byte of the answer has come."""
         self.head_complete = False
@@ -393,9 +395,7 @@ class ResponseParser:
             self.surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head_complete:
-            return  # trailers
-        headers = self.headers
+        headers = self._head
         name = name.lower()
         if name in headers:
             value = headers[name] + b", " + value
@@ -405,12 +405,12 @@ class ResponseParser:
         if self.surplus:
             return
         status = self._parser.get_status_code()
+        headers, self._head = self._head, {}  # trailers land in the new one and are dropped
         if status < 200:
-            self.headers = {}
             return
         self.status = status
         self.head_complete = True
-        headers = self.headers
+        self.headers = headers
         self._framed = b"content-length" in headers or b"transfer-encoding" in headers or status in (204, 304)
 
     def on_body(self, piece: bytes) -> None:

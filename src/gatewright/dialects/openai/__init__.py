@@ -9,7 +9,7 @@ from gatewright.dialects.openai.errors import read_fault, render_error, render_s
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
 from gatewright.dialects.openai.usage import read_usage
 
-_HEADERS: Final = (b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate")
+_HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 
 
 def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: bool) -> Dialect:
