@@ -1,0 +1,55 @@
+"""The supervisor's own contract: exit codes, and what a child is started with. Its life is in tests/dataplane."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gatewright.server.sockets import bind_listeners, render_address
+from gatewright.server.supervisor import EXIT_FAILURE, Plan, Supervisor
+from gatewright.telemetry.log import Log
+
+pytestmark = pytest.mark.sockets
+
+FAIL = (sys.executable, "-S", "-c", "raise SystemExit(1)")
+
+
+def test_an_address_in_use_is_one_line_and_a_failure() -> None:
+    log = io.StringIO()
+    (taken,) = bind_listeners("127.0.0.1:0", 1)
+    with taken:
+        plan = Plan(
+            document=b"",
+            listen="127.0.0.1:0",
+            admin=render_address(taken),
+            worker_command=FAIL,
+            control_command=FAIL,
+        )
+        assert asyncio.run(Supervisor(plan, Log("supervisor", stream=log)).run()) == EXIT_FAILURE
+    (line,) = log.getvalue().splitlines()
+    assert "another process listens there" in msgspec.json.decode(line)["event"]
+
+
+def test_children_are_told_their_place_and_their_descriptors(tmp_path: Path) -> None:
+    heard = tmp_path / "argv"
+    record = f"import sys; open({str(heard)!r}, 'a').write(repr(sys.argv[1:]) + chr(10)); raise SystemExit(1)"
+    plan = Plan(
+        document=b"",
+        listen="127.0.0.1:0",
+        admin="127.0.0.1:0",
+        workers=1,
+        worker_command=(sys.executable, "-S", "-c", record, "worker"),
+        control_command=(sys.executable, "-S", "-c", record, "control"),
+    )
+    assert asyncio.run(Supervisor(plan, Log("supervisor", stream=io.StringIO())).run()) == EXIT_FAILURE
+    lines = [eval(line) for line in heard.read_text().splitlines()]
+    worker = next(line for line in lines if line[0] == "worker")
+    control = next(line for line in lines if line[0] == "control")
+    assert worker[1:5] == ["--slot", "1", "--workers", "1"]
+    assert set(worker[5::2]) == {"--listen-fd", "--telemetry-fd", "--channel-fd"}
+    assert set(control[1::2]) == {"--admin-fd", "--telemetry-fd", "--channel-fd"}
