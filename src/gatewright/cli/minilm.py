@@ -76,7 +76,8 @@ class _Tensor(Struct, frozen=True):
     name: str
     shape: list[int]
     is_quantized: bool
-    values: memoryview
+    values: Any
+    """A memoryview of floats."""
 
     @property
     def size(self) -> int:
@@ -93,7 +94,9 @@ def write_gguf(weights: bytes, vocabulary: str, out: BinaryIO, on_progress: Call
     tensors = list(_read_tensors(weights))
     settings = [*_SETTINGS, *_tokenizer_settings(vocabulary.splitlines())]
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(settings))
-    head += b"".join(_render_string(key) + struct.pack("<I", kind) + _render(kind, value) for key, kind, value in settings)
+    head += b"".join(
+        _render_string(key) + struct.pack("<I", kind) + _render(kind, value) for key, kind, value in settings
+    )
     offset = 0
     for tensor in tensors:
         # GGUF counts dimensions from the innermost.
@@ -133,7 +136,7 @@ def _rename(name: str) -> str:
     return f"{_EMBEDDINGS[stem.removeprefix('embeddings.')]}.{suffix}"
 
 
-def _quantize(values: memoryview) -> bytes:
+def _quantize(values: memoryview[float]) -> bytes:
     """Q8_0: for every 32 values a half-precision scale and 32 signed bytes."""
     blocks = []
     for start in range(0, len(values), _BLOCK):
