@@ -21,6 +21,7 @@ from gatewright.config.problems import InvalidConfig
 COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("init", "gatewright.cli.init:init"),
     ("schema", "gatewright.cli.schema:schema"),
+    ("local", "gatewright.cli.local:app"),
     ("key", "gatewright.cli.key:key"),
     ("reload", "gatewright.cli.reload:reload"),
     ("version", "gatewright.cli.version:version"),
