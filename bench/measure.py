@@ -330,10 +330,14 @@ def soak(bench: Bench, running: Running) -> None:
             running.directory, target, size_bytes=1_000, connections=64, seconds=seconds, pin=bench.pin_load()
         )
         process, began, argv = load.start(), time.monotonic(), load.argv
-        while process.poll() is None:
-            estimate = answered + rate * (time.monotonic() - began)
-            samples.append((estimate, memory(running.workers()).rss_kb / MB))
-            time.sleep(0.5)
+        try:
+            while process.poll() is None:
+                estimate = answered + rate * (time.monotonic() - began)
+                samples.append((estimate, memory(running.workers()).rss_kb / MB))
+                time.sleep(0.5)
+        except BaseException:
+            process.kill()
+            raise
         report = load.finish(process)
         answered, rate = answered + report.requests, report.rate
         if report.status_errors or report.socket_errors:

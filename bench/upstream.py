@@ -33,11 +33,23 @@ class Upstreams:
     stream_port: int
 
 
+PORTS = iter(range(17_000 + os.getpid() % 4_000, 32_000))
+
+
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that nothing uses.
+
+    None twice in a run, and none of those that the kernel gives to outgoing connections: with thousands of them open
+    one would be taken again before its server binds it.
+    """
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ProcessFailed("no free port is left below 32000")
 
 
 def open_files() -> int:

@@ -54,7 +54,10 @@ class Load:
     @staticmethod
     def finish(running: subprocess.Popen[str]) -> Report:
         """Wait for a started run and read its report."""
-        output, _ = running.communicate()
+        try:
+            output, _ = running.communicate()
+        finally:
+            running.kill()
         return parse(output)
 
     def run(self) -> Report:
