@@ -42,10 +42,12 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of all gateways in turn; medians are shown")
     parser.add_argument("--soak", action="store_true", help="also the soak, which only the full run has by itself")
     parser.add_argument("--soak-requests", type=int, metavar="N", help="how many requests the soak makes")
-    parser.add_argument("--name", help="name of the result file; default is the kind of run")
+    parser.add_argument("--name", help="write the result under this name")
     parser.add_argument("--cores", default="0,1", help="core of the gateway, core of upstream and load (0,1)")
     parser.add_argument("--nice", type=int, default=0, help="priority of everything started, e.g. -10 (needs root)")
-    parser.add_argument("--save", action=argparse.BooleanOptionalAction, help="write JSON, table and plots")
+    parser.add_argument(
+        "--save", action=argparse.BooleanOptionalAction, help="write the result; by itself only a full run does"
+    )
     return parser.parse_args(argv)
 
 
@@ -199,11 +201,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"The benchmark could not run: {error}", file=sys.stderr)
         return 1
     tables.show(run)
-    if arguments.save if arguments.save is not None else not arguments.profile:
+    if arguments.save if arguments.save is not None else bool(arguments.name) or _is_whole(arguments):
         print(f"\nwritten: {results.save(run)}")
-        if run.mode == "full":
+        if _is_whole(arguments):
             _write(run, results.FOLDER)
     return 0
+
+
+def _is_whole(arguments: argparse.Namespace) -> bool:
+    """Whether this is the run that the documentation shows: everything of everybody, nothing shortened."""
+    return not any((arguments.quick, arguments.profile, arguments.only, arguments.gateways, arguments.name))
 
 
 def _write(run: results.Run, folder: Path) -> None:
