@@ -109,7 +109,7 @@ def write_gguf(weights: bytes, vocabulary: str, out: BinaryIO, on_progress: Call
     for tensor in tensors:
         out.write(_quantize(tensor.values) if tensor.is_quantized else tensor.values)
         out.write(bytes(_padding(tensor.size)))
-        written += tensor.size
+        written += tensor.size + _padding(tensor.size)
         on_progress(written / offset)
 
 
