@@ -1,0 +1,59 @@
+"""The control process's entry: `python -m gatewright.cli.control`, started by the supervisor only.
+
+It is in this room because it reads files and the environment; what it does is in `gatewright.control`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from gatewright.cli.control_command import ControlOptions, parse_options
+from gatewright.cli.sources import FileSource
+from gatewright.config.documents import Gateway
+from gatewright.control.access_log import AccessLog
+from gatewright.control.process import ControlProcess
+from gatewright.control.reading import Reading
+from gatewright.control.trial import build_for_trial
+from gatewright.server.local_children import LocalChild, bind_local_models
+from gatewright.telemetry.log import Log, capture_standard_logging
+
+
+def build_reading(options: ControlOptions, log: Log) -> Reading | None:
+    """How the configuration is read again; None when there is no file."""
+    if not options.config:
+        return None
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
+    source = FileSource(options.config, environment=environment, overrides=options.overrides)
+    return Reading(source, lambda document: check(document, options.local_children), log)
+
+
+def check(document: Gateway, local_children: Sequence[LocalChild]) -> Gateway:
+    """The document as it is served: built for trial, its local models bound. Raises InvalidConfig with every error."""
+    build_for_trial(document)
+    return bind_local_models(document, local_children)
+
+
+def main() -> None:
+    """Run until the supervisor closes the channel."""
+    options = parse_options()
+    log = Log("control")
+    capture_standard_logging(log)
+    stdout = sys.stdout.fileno()
+    process = ControlProcess(
+        channel=socket.socket(fileno=options.channel_fd),
+        telemetry=socket.socket(fileno=options.telemetry_fd),
+        admin=socket.socket(fileno=options.admin_fd),
+        reading=build_reading(options, log),
+        access_log=AccessLog(stdout, is_terminal=os.isatty(stdout)),
+        log=log,
+    )
+    uvloop.run(process.run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Where configuration comes from: files and folders, and the environment behind `${env:…}` and `${file:…}`.
+
+This is the one place that reads them. Changes are noticed by comparing size, time and inode of every file that took
+part, the referenced ones included, which works the same on every file system and for Kubernetes' swapped symlinks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from gatewright.config.load import MAX_FILE_BYTES, Loaded, load
+from gatewright.config.problems import ConfigError, InvalidConfig
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+"""Files of a folder that are configuration."""
+MAX_SECRET_BYTES: Final = 1024 * 1024
+
+
+class Resolver:
+    """Gives what a reference stands for, and remembers the files it read."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.files: set[Path] = set()
+
+    def __call__(self, scheme: str, name: str) -> str | None:
+        """The value, or None when there is none. Raises OSError or ValueError for a file that cannot be read."""
+        if scheme == "env":
+            return self._environment.get(name)
+        path = Path(name)
+        self.files.add(path)
+        try:
+            data = _read_file(path, MAX_SECRET_BYTES)
+        except FileNotFoundError:
+            return None
+        return data.decode()
+
+
+class FileSource:
+    """Files and folders, read as one document; of a folder every `.yaml`, `.yml` and `.json` file that is not hidden.
+
+    `overrides` replaces top-level values, as given on the command line.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, environment: Mapping[str, str], overrides: Mapping[str, str] | None = None
+    ) -> None:
+        self._paths = tuple(paths)
+        self._environment = environment
+        self._overrides = dict(overrides or {})
+        self._references: set[Path] = set()
+
+    def load(self) -> Loaded:
+        """Read and check everything. Raises InvalidConfig when files are missing, unreadable or too large."""
+        errors: list[ConfigError] = []
+        files: list[tuple[str, bytes]] = []
+        for path in self._files(errors):
+            try:
+                # One byte more than is allowed, so that `load` sees that it is too large, and says so.
+                files.append((str(path), _read_file(path, MAX_FILE_BYTES + 1)))
+            except (OSError, ValueError) as error:
+                errors.append(ConfigError("", f"cannot be read: {_reason(error)}", str(path)))
+        if errors:
+            raise InvalidConfig(errors)
+        resolve = Resolver(self._environment)
+        loaded = load(files, resolve, overrides=self._overrides)
+        self._references = resolve.files
+        return loaded
+
+    def fingerprint(self) -> Hashable:
+        """Changes whenever a file that takes part may have changed, came or went. Never raises."""
+        return tuple((str(path), _stamp(path)) for path in [*self._files([]), *sorted(self._references)])
+
+    def _files(self, errors: list[ConfigError]) -> list[Path]:
+        found: list[Path] = []
+        for path in self._paths:
+            if not path.is_dir():
+                found.append(path)
+                continue
+            try:
+                inside = sorted(entry for entry in path.iterdir() if _is_configuration(entry))
+            except OSError as error:
+                errors.append(ConfigError("", f"cannot be read: {_reason(error)}", str(path)))
+                continue
+            if not inside:
+                errors.append(ConfigError("", f"the folder holds no {', '.join(SUFFIXES)} file", str(path)))
+            found += inside
+        return found
+
+
+def _is_configuration(path: Path) -> bool:
+    return path.suffix in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a regular file or a pipe; a directory or a device is refused."""
+    with path.open("rb") as file:
+        return file.read(limit)
+
+
+def _stamp(path: Path) -> Hashable:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return error.errno
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

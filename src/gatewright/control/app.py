@@ -1,0 +1,69 @@
+"""The admin listener's HTTP side: `/livez`, `/readyz`, `/version`, `/metrics`; everything else is a JSON 404.
+
+It is meant for probes and scrapers on a private network: it has no secrets to show and changes nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any, Final
+
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.exceptions import HTTPException
+
+from gatewright import __version__
+from gatewright.control.health import Readiness, judge
+from gatewright.control.metrics import Exposition
+from gatewright.core.messages import Status
+
+_NO_STORE: Final = {"cache-control": "no-store"}
+
+
+def build_app(status: Callable[[], Status | None], exposition: Exposition) -> Litestar:
+    """The application; `status` gives the supervisor's last word."""
+
+    @get("/livez", sync_to_thread=False)
+    def livez() -> Response[dict[str, str]]:
+        """200 for as long as the process answers at all."""
+        return Response({"status": "alive"}, headers=_NO_STORE)
+
+    @get("/readyz", sync_to_thread=False)
+    def readyz() -> Response[Readiness]:
+        """200 when requests are served, 503 when not; the body says why."""
+        readiness = judge(status())
+        return Response(readiness, status_code=200 if readiness.ready else 503, headers=_NO_STORE)
+
+    @get("/version", sync_to_thread=False)
+    def version() -> Response[dict[str, str]]:
+        """Version of the gateway and of its Python."""
+        return Response({"name": "gatewright", "version": __version__, "python": platform.python_version()})
+
+    @get("/metrics", sync_to_thread=False)
+    def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Prometheus text, or OpenMetrics when asked for."""
+        body, content_type = exposition.render(request.headers.get("accept", ""))
+        # Given as a header, since Litestar adds a charset to every media type of text, to one that has it too.
+        return Response(body, media_type=MediaType.JSON, headers={**_NO_STORE, "content-type": content_type})
+
+    return Litestar(
+        [livez, readyz, version, metrics],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _render_error, Exception: _render_defect},
+    )
+
+
+def _render_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    known = "/livez, /readyz, /version, /metrics"
+    message = f"nothing is at {request.url.path}; there are {known}" if error.status_code == 404 else error.detail
+    return _response(error.status_code, message, error.headers)
+
+
+def _render_defect(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    return _response(500, "the control process failed on this; its log has the cause", None)
+
+
+def _response(status: int, message: str, headers: dict[str, str] | None) -> Response[dict[str, Any]]:
+    body = {"error": {"status": status, "message": message}}
+    return Response(body, status_code=status, media_type=MediaType.JSON, headers={**(headers or {}), **_NO_STORE})

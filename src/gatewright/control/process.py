@@ -1,0 +1,192 @@
+"""The control process: the supervisor's channel, the workers' telemetry and the admin listener on one event loop.
+
+It ends when its channel does: then it takes what telemetry is left, finishes the access log, and closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import uvicorn
+from litestar import Litestar
+
+from gatewright.config.transport import decode
+from gatewright.control.access_log import AccessLog
+from gatewright.control.app import build_app
+from gatewright.control.metrics import Exposition, GatewayCollector
+from gatewright.control.reading import Reading
+from gatewright.control.totals import Totals
+from gatewright.core.messages import Configure, FrameParser, Message, Ready, Rejected, Reload, Status, render_frame
+from gatewright.telemetry.log import Log
+from gatewright.telemetry.records import Batch
+
+WATCH_S: Final = 1.0
+"""Between two looks at the configuration's files."""
+NO_SOURCE: Final = "there is nothing to read again: the gateway was started without a configuration file"
+_DATAGRAM_BYTES: Final = 1024 * 1024
+_DATAGRAMS_AT_ONCE: Final = 64
+"""Taken in one go; then others have their turn on the loop."""
+_READ_BYTES: Final = 65_536
+_LAST_LINES_S: Final = 2.0
+"""How long the reader of the access log may take for the last lines."""
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class QuietServer(uvicorn.Server):
+    """Uvicorn without signal handlers: this process ends with its channel."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class ControlProcess:
+    """The composition. `reading` is None when there is no configuration file."""
+
+    def __init__(
+        self,
+        *,
+        channel: socket.socket,
+        telemetry: socket.socket,
+        admin: socket.socket,
+        reading: Reading | None,
+        access_log: AccessLog,
+        log: Log,
+    ) -> None:
+        self._channel, self._telemetry, self._admin = channel, telemetry, admin
+        self._reading, self._access_log, self._log = reading, access_log, log
+        self._totals = Totals()
+        self._status: Status | None = None
+        self._buffer = bytearray(_DATAGRAM_BYTES)
+        self._decoder = msgspec.msgpack.Decoder(Batch)
+        self._reading_now = asyncio.Lock()
+        self._version = 0
+
+    async def run(self) -> None:
+        """Work until the channel ends."""
+        loop = asyncio.get_running_loop()
+        reader, self._writer = await asyncio.open_connection(sock=self._channel)
+        self._telemetry.setblocking(False)
+        loop.add_reader(self._telemetry.fileno(), self._take_telemetry)
+        collector = GatewayCollector(
+            self._totals, lambda: self._status, lambda: self._access_log.lost_lines, resident_bytes
+        )
+        server = QuietServer(_configure_server(build_app(lambda: self._status, Exposition(collector))))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(server.serve(sockets=[self._admin]))
+                watching = tasks.create_task(self._watch())
+                self._tell(Ready(self._version))
+                await self._listen(reader, tasks)
+                watching.cancel()
+                server.should_exit = True
+                await serving
+        finally:
+            self._finish(loop)
+
+    async def _listen(self, reader: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> None:
+        frames = FrameParser()
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_READ_BYTES):
+                for message in frames.feed(data):
+                    self._on_message(message, tasks)
+
+    def _on_message(self, message: Message, tasks: asyncio.TaskGroup) -> None:
+        match message:
+            case Status():
+                self._status = message
+                self._totals.forget_except({pid for _, _, pid, _ in message.children})
+            case Configure(version, document):
+                self._on_configured(version, document)
+            case Reload():
+                tasks.create_task(self._read())
+            case _:
+                self._log.warning("unexpected message", message=type(message).__name__)
+
+    def _on_configured(self, version: int, data: bytes) -> None:
+        document = decode(data)
+        self._version = version
+        self._access_log.mode = document.log.access
+        if self._reading is not None:
+            self._reading.served = document
+
+    # -- configuration ------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Read the source when it changed; once at the start too, for what changed while nobody watched."""
+        while self._reading is not None:
+            await asyncio.sleep(WATCH_S)
+            if self._reading.is_changed():
+                await self._read()
+
+    async def _read(self) -> None:
+        if self._reading is None:
+            self._tell(Rejected([NO_SOURCE]))
+            return
+        async with self._reading_now:
+            self._tell(await asyncio.to_thread(self._reading.read))
+
+    def _tell(self, message: Message) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(render_frame(message))
+
+    # -- telemetry ----------------------------------------------------------------------------------------------------
+
+    def _take_telemetry(self) -> bool:
+        """Book what has arrived; False when nothing is left."""
+        for _ in range(_DATAGRAMS_AT_ONCE):
+            try:
+                size = self._telemetry.recv_into(self._buffer)
+            except (BlockingIOError, InterruptedError):
+                return False
+            if size == 0:
+                return False
+            self._book(memoryview(self._buffer)[:size])
+        return True
+
+    def _book(self, datagram: memoryview) -> None:
+        try:
+            batch = self._decoder.decode(datagram)
+        except msgspec.MsgspecError as error:
+            # A worker of another version during an upgrade; its numbers are lost, the process is not.
+            self._log.warning("telemetry that cannot be read", error=str(error))
+            return
+        self._totals.add(batch)
+        if batch.lines:
+            self._access_log.add(batch.lines)
+
+    # -- end ----------------------------------------------------------------------------------------------------------
+
+    def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._telemetry.fileno())
+        while self._take_telemetry():
+            pass
+        self._access_log.close(_LAST_LINES_S)
+        self._writer.close()
+
+
+def resident_bytes() -> int:
+    """This process's resident memory."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * _PAGE
+
+
+def _configure_server(app: Litestar) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
