@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -111,8 +110,9 @@ class Gateway:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"http://{self._admin}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+                # It serves as soon as a worker does; the models, which load a moment longer, are reasons until then.
+                return not msgspec.json.decode(answer.read())["reasons"]
+        except OSError:
             return False
 
     def _complaint(self) -> str:

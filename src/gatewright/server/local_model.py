@@ -30,7 +30,7 @@ _QUIET: Final = 1
 def default_threads(cores: int) -> int:
     """Half of the cores: llama.cpp's threads march in step, so one that loses its core to a worker stops them all.
 
-    Measured on two busy cores: one thread keeps 18 to 57 tokens/s, two fall from 105 to 6.
+    Measured on two busy cores: one thread keeps 18 to 57 tokens/s, two swing between 6 and 109.
     """
     return max(1, min(cores // 2, MAX_THREADS))
 
