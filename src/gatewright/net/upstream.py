@@ -244,8 +244,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._pieces.append(body)
             self._size += len(body)
         if not parser.head_complete:
-            if parser.headers and len(parser.headers) > 1000:
-                self._fail(_bad_response("it has more than 1,000 headers"))
             return
         if self._answer is None and self._waiter is not None and not self._begin_answer():
             return

@@ -23,6 +23,10 @@ _ONLY_ONCE: Final = frozenset((b"host", b"authorization", b"x-api-key", b"api-ke
 _NO_BODY: Final = b""
 _CHUNK_BYTES: Final = 16
 """Framing allowed for each byte of a chunked body; the smallest chunks need five."""
+_MAX_HEAD_BYTES: Final = 262_144
+_MAX_FIELDS: Final = 1_000
+_TOO_MANY_FIELDS: Final = f"it has more than {_MAX_FIELDS:,} headers"
+"""Limits of an upstream's head, interim answers and trailers included; far above what any provider sends."""
 
 
 class Request(Struct):
@@ -322,8 +326,10 @@ class ResponseParser:
 
     __slots__ = (
         "_body",
+        "_fields",
         "_framed",
         "_head",
+        "_head_bytes",
         "_keep_alive",
         "_parser",
         "complete",
@@ -344,6 +350,8 @@ class ResponseParser:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self._head: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._fields = 0
         self.started = False
         """Whether any byte of the answer has come."""
         self.head_complete = False
@@ -362,8 +370,14 @@ class ResponseParser:
             raise MalformedResponse("it switched protocols without being asked") from None
         except httptools.HttpParserError as error:
             if not self.complete:
-                raise MalformedResponse(f"it is not valid HTTP/1.1: {error}") from None
+                problem = _TOO_MANY_FIELDS if self._fields > _MAX_FIELDS else f"it is not valid HTTP/1.1: {error}"
+                raise MalformedResponse(problem) from None
             self.surplus = True
+        if not self.head_complete:
+            # The tokenizer holds an unfinished line itself, and any number of interim answers may come.
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                raise MalformedResponse(f"its head exceeds {_MAX_HEAD_BYTES} bytes")
         pieces = self._body
         if not pieces:
             return b""
@@ -395,6 +409,9 @@ class ResponseParser:
             self.surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        if self._fields > _MAX_FIELDS:
+            raise MalformedResponse(_TOO_MANY_FIELDS)
         headers = self._head
         name = name.lower()
         if name in headers:
