@@ -19,9 +19,13 @@ from gatewright.cli.output import print_config_errors, print_failure
 from gatewright.config.problems import InvalidConfig
 
 COMMANDS: Final[tuple[tuple[str, str], ...]] = (
+    ("serve", "gatewright.cli.serve:serve"),
+    ("check", "gatewright.cli.check:check"),
     ("init", "gatewright.cli.init:init"),
     ("schema", "gatewright.cli.schema:schema"),
+    ("models", "gatewright.cli.models:models"),
     ("local", "gatewright.cli.local:app"),
+    ("demo", "gatewright.cli.demo:demo"),
     ("key", "gatewright.cli.key:key"),
     ("reload", "gatewright.cli.reload:reload"),
     ("version", "gatewright.cli.version:version"),

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from gatewright.cli.exits import Failure
+from gatewright.cli.exits import Exit, Failure
 from gatewright.cli.output import print_json, print_line
-from gatewright.cli.state import default_state_dir, running_pid
+from gatewright.cli.state import running_pid, running_state_dirs
 
 
 def reload(
@@ -20,7 +20,7 @@ def reload(
         typer.Option("--workers", help="Replace the worker processes one by one instead; no connection is dropped."),
     ] = False,
     state: Annotated[
-        Path | None, typer.Option("--state", metavar="DIR", help="State directory of the gateway, as given to `serve`.")
+        Path | None, typer.Option("--state", metavar="DIR", help="State directory, if `serve` was given one.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -35,12 +35,7 @@ def reload(
         gatewright check gatewright.yaml && gatewright reload
         gatewright reload --workers           # after the package was upgraded
     """
-    directory = state or default_state_dir()
-    pid = running_pid(directory)
-    if pid is None:
-        raise Failure(
-            f"no gateway runs with the state directory {directory}", hint="name the one given to `serve` with --state"
-        )
+    pid = _find_gateway(state)
     try:
         os.kill(pid, signal.SIGUSR2 if workers else signal.SIGHUP)
     except PermissionError:
@@ -52,3 +47,16 @@ def reload(
         print_json({"pid": pid, "asked": "workers" if workers else "configuration"})
     else:
         print_line(f"asked the gateway (pid {pid}) to {asked}")
+
+
+def _find_gateway(state: Path | None) -> int:
+    """The process to ask. Raises Failure when there is none, or more than one that could be meant."""
+    directories = [state] if state is not None else running_state_dirs()
+    if len(directories) > 1:
+        listed = "".join(f"\n  {directory}" for directory in directories)
+        raise Failure(f"several gateways run; say which one with --state:{listed}", code=Exit.USAGE)
+    pid = running_pid(directories[0]) if directories else None
+    if pid is None:
+        where = f" with the state directory {state}" if state is not None else ""
+        raise Failure(f"no gateway runs{where}", hint="if `serve` was given --state, name the same directory here")
+    return pid

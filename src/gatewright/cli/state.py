@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +17,22 @@ from gatewright.cli.exits import Failure
 PID_FILE: Final = "gatewright.pid"
 
 
-def default_state_dir() -> Path:
+def state_root() -> Path:
     """`$GATEWRIGHT_STATE`, else `gatewright` in the user's directory for state."""
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
     if chosen := environment.get("GATEWRIGHT_STATE"):
         return Path(chosen)
     return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "gatewright"
+
+
+def default_state_dir(listen: str) -> Path:
+    """Where a gateway at this address keeps its state when it is not told: each address has its own."""
+    return state_root() / re.sub(r"[^A-Za-z0-9.]+", "-", listen).strip("-")
+
+
+def running_state_dirs() -> list[Path]:
+    """The default state directories whose gateways run now."""
+    return sorted(file.parent for file in state_root().glob(f"*/{PID_FILE}") if running_pid(file.parent) is not None)
 
 
 class StateLock:

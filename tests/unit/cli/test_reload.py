@@ -58,3 +58,16 @@ def test_a_signal_that_cannot_be_sent_is_explained(
     with StateLock(tmp_path):
         assert run(["reload", "--state", str(tmp_path)]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_the_only_gateway_is_found_without_being_named(
+    tmp_path: Path, sent: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWRIGHT_STATE", str(tmp_path))
+    assert run(["reload"]) == 1
+    with StateLock(tmp_path / "a"):
+        assert run(["reload"]) == 0
+        with StateLock(tmp_path / "b"):
+            assert run(["reload"]) == 2
+    assert len(sent) == 1
+    assert f"several gateways run; say which one with --state:\n  {tmp_path / 'a'}" in capsys.readouterr().err

@@ -4,18 +4,27 @@ from pathlib import Path
 import pytest
 
 from gatewright.cli.exits import Failure
-from gatewright.cli.state import PID_FILE, StateLock, default_state_dir, running_pid
+from gatewright.cli.state import PID_FILE, StateLock, default_state_dir, running_pid, running_state_dirs, state_root
 
 
-def test_the_default_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_directory_follows_the_environment_and_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/h")
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.delenv("GATEWRIGHT_STATE", raising=False)
-    assert default_state_dir() == Path("/h/.local/state/gatewright")
+    assert state_root() == Path("/h/.local/state/gatewright")
     monkeypatch.setenv("XDG_STATE_HOME", "/x")
-    assert default_state_dir() == Path("/x/gatewright")
+    assert default_state_dir("127.0.0.1:8080") == Path("/x/gatewright/127.0.0.1-8080")
     monkeypatch.setenv("GATEWRIGHT_STATE", "/g")
-    assert default_state_dir() == Path("/g")
+    assert default_state_dir("[::1]:80") == Path("/g/1-80")
+
+
+def test_running_gateways_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWRIGHT_STATE", str(tmp_path))
+    assert running_state_dirs() == []
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "ended" / PID_FILE).write_text("1\n")
+    with StateLock(tmp_path / "b"), StateLock(tmp_path / "a"):
+        assert running_state_dirs() == [tmp_path / "a", tmp_path / "b"]
 
 
 def test_a_gateway_is_known_while_it_holds_its_directory(tmp_path: Path) -> None:

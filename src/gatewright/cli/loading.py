@@ -1,0 +1,54 @@
+"""Reading a configuration for a command: everything `serve` would find wrong with it, found without serving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from gatewright.cli.models_dir import models_dir
+from gatewright.cli.sources import FileSource
+from gatewright.config.documents import Gateway
+from gatewright.config.load import Loaded
+from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.control.trial import build_for_trial
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.server.local_children import LocalChild, bind_local_models, plan_local_children
+
+
+class Checked(Struct, frozen=True):
+    """A configuration that can be served on this machine."""
+
+    written: Gateway
+    """The document as it was written."""
+    served: Gateway
+    """The same with every local model bound to the process that will serve it."""
+    local_children: tuple[LocalChild, ...]
+    snapshot: Snapshot
+    """As a worker would compile what was written."""
+    warnings: tuple[ConfigError, ...]
+
+
+def read_files(config: Path, overrides: Mapping[str, str]) -> Loaded:
+    """Read a file or a folder. Raises InvalidConfig when there is nothing that can be read."""
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
+    return FileSource([config], environment=environment, overrides=overrides).load()
+
+
+def check_loaded(loaded: Loaded, reserve: Callable[[], int] = lambda: 0) -> Checked:
+    """Check what was read as far as this machine can. Raises InvalidConfig with every error, each with its line.
+
+    `reserve` gives a port for each local model; what is only checked needs none.
+    """
+    document = loaded.document
+    if document is None:
+        raise InvalidConfig(loaded.errors)
+    try:
+        snapshot = build_for_trial(document)
+        children = plan_local_children(document, models_dir(), reserve)
+        served = bind_local_models(document, children)
+    except InvalidConfig as refused:
+        raise InvalidConfig(loaded.place(refused.errors)) from None
+    return Checked(document, served, children, snapshot, loaded.warnings)

@@ -1,0 +1,148 @@
+"""`gatewright serve`: reads and checks the configuration, then becomes the supervisor until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from gatewright import __version__
+from gatewright.cli.control_command import control_command
+from gatewright.cli.defaults import default_document, development_key, render_default, start_screen
+from gatewright.cli.loading import Checked, check_loaded, read_files
+from gatewright.cli.models import published_rows
+from gatewright.cli.models_dir import models_dir
+from gatewright.cli.output import is_terminal, print_note
+from gatewright.cli.sources import Resolver
+from gatewright.cli.state import StateLock, default_state_dir
+from gatewright.config.documents import Gateway
+from gatewright.config.load import load
+from gatewright.config.transport import encode
+from gatewright.providers import PROVIDERS
+from gatewright.server.children import python_command
+from gatewright.server.local_children import ReservedPorts, installed_models
+from gatewright.server.supervisor import Plan, Supervisor
+from gatewright.telemetry.log import Log
+
+MAX_WORKERS: Final = 256
+Screen = Callable[[str, str], str]
+"""`(listen, admin)`, the bound addresses → what a person is told when it serves."""
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE|DIR", help="The configuration; without it, what is found here."),
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where clients call; overrides the file.")
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option("--admin", metavar="HOST:PORT", help="Health and metrics; overrides the file.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=MAX_WORKERS, help="Data-plane processes; one uses one core.")
+    ] = 1,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="DIR", help="Where it keeps state; default is a directory per address."),
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; running exchanges are finished first.
+
+    Without a configuration it publishes what it finds: a provider for every key in the environment (OPENAI_API_KEY, …)
+    and the local models that were pulled. It makes a key for development then, and shows a call to copy.
+
+    SIGHUP, `gatewright reload` or a changed file make it read the configuration again; one that is wrong is refused and
+    the one before keeps serving.
+
+    Examples:
+
+        gatewright serve
+        gatewright serve -c gatewright.yaml
+        gatewright serve -c /etc/gatewright --workers 4 --state /var/lib/gatewright
+    """
+    overrides = {name: value for name, value in (("listen", listen), ("admin", admin)) if value is not None}
+    ports = ReservedPorts()
+    try:
+        if config is None:
+            code = _serve_defaults(overrides, workers, state, ports)
+        else:
+            code = _serve_file(config, overrides, workers, state, ports)
+    finally:
+        ports.close()
+    raise typer.Exit(code)
+
+
+def _serve_file(
+    config: Path, overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts
+) -> int:
+    checked = check_loaded(read_files(config, overrides), ports)
+    with StateLock(state or default_state_dir(checked.written.listen)):
+        command = control_command([config], overrides=overrides, local_children=checked.local_children)
+        return run(checked, command, workers, partial(render_screen, checked) if is_terminal() else _show_nothing)
+
+
+def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts) -> int:
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
+    directory = state or default_state_dir(overrides.get("listen", Gateway().listen))
+    with StateLock(directory):
+        key = development_key(directory)
+        document = default_document(environment, PROVIDERS, installed_models(models_dir()), key.hash)
+        loaded = load([render_default(document)], Resolver(environment), overrides=overrides)
+        checked = check_loaded(loaded, ports)
+        command = control_command([], overrides=overrides, local_children=checked.local_children)
+        return run(
+            checked,
+            command,
+            workers,
+            lambda at, admin: start_screen(document, PROVIDERS, key, listen=at, admin=admin, state=directory),
+        )
+
+
+def _show_nothing(listen: str, admin: str) -> str:
+    return ""
+
+
+def run(checked: Checked, control: tuple[str, ...], workers: int, screen: Screen) -> int:
+    """Supervise a gateway to its end and give the exit code. `control` is the command of the control process."""
+    log = Log("supervisor")
+    for warning in checked.warnings:
+        log.warning(str(warning))
+    document = checked.served
+    plan = Plan(
+        document=encode(document),
+        listen=document.listen,
+        admin=document.admin,
+        worker_command=python_command("gatewright.server.worker"),
+        control_command=control,
+        workers=workers,
+        drain_s=document.timeouts.drain_s,
+        services=tuple(child.service for child in checked.local_children),
+    )
+
+    def on_ready(listen: str, admin: str) -> None:
+        shown = screen(listen, admin)
+        if shown:
+            print_note(f"\n{shown}\n")
+
+    return asyncio.run(Supervisor(plan, log, on_ready).run())
+
+
+def render_screen(checked: Checked, listen: str, admin: str) -> str:
+    """What a person sees when a configured gateway serves."""
+    scheme = "https" if checked.written.tls is not None else "http"
+    rows = published_rows(checked)
+    width = max((len(row.model) for row in rows), default=0)
+    lines = [f"Gatewright {__version__} serves {scheme}://{listen}/v1  (health and metrics: http://{admin})", ""]
+    shown = ""
+    for row in rows:
+        name = row.model if row.model != shown else ""
+        shown = row.model
+        lines.append(f"  {name:<{width}}  {row.share:>8}  {row.provider}: {row.upstream_model or '(as called)'}")
+    return "\n".join([*lines, "", "`gatewright reload` applies a changed configuration; Ctrl-C stops."])

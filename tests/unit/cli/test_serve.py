@@ -1,0 +1,122 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gatewright.cli.loading import check_loaded, read_files
+from gatewright.cli.main import run
+from gatewright.cli.serve import render_screen
+from gatewright.cli.state import StateLock
+from gatewright.config.transport import decode
+from gatewright.server.supervisor import Plan
+from gatewright.telemetry.log import Log
+
+CONFIG = """\
+listen: 127.0.0.1:7001
+admin: 127.0.0.1:7002
+timeouts: {drain_s: 7}
+providers:
+  vllm: {type: openai_compatible, url: "http://vllm.svc:8000/v1"}
+models:
+  assistant:
+    targets: [{provider: vllm, model: llama}]
+    fallback: [{provider: vllm, model: tiny}]
+  "gpt-*": {targets: [{provider: vllm}]}
+"""
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """What would have been supervised; each ends at once with exit code 0, after saying that it serves."""
+    seen: list[Plan] = []
+
+    class Supervisor:
+        def __init__(self, plan: Plan, log: Log, on_ready: Callable[[str, str], None]) -> None:
+            self._plan, self._on_ready = plan, on_ready
+
+        async def run(self) -> int:
+            seen.append(self._plan)
+            self._on_ready(self._plan.listen, self._plan.admin)
+            return 0
+
+    monkeypatch.setattr("gatewright.cli.serve.Supervisor", Supervisor)
+    return seen
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GATEWRIGHT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("GATEWRIGHT_MODELS", str(tmp_path / "models"))
+    file = tmp_path / "gatewright.yaml"
+    file.write_text(CONFIG)
+    return file
+
+
+def test_a_file_is_served_as_written(config: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "-c", str(config), "--workers", "3"]) == 0
+    (plan,) = plans
+    assert (plan.listen, plan.admin, plan.workers, plan.drain_s) == ("127.0.0.1:7001", "127.0.0.1:7002", 3, 7.0)
+    assert list(decode(plan.document).models) == ["assistant", "gpt-*"]
+    assert plan.control_command[-2:] == ("--config", str(config))
+    assert plan.worker_command[-1] == "gatewright.server.worker"
+    assert capsys.readouterr().err == "", "in a pipe the log alone speaks"
+
+
+def test_the_command_line_overrides_the_file_now_and_at_every_reload(config: Path, plans: list[Plan]) -> None:
+    assert run(["serve", "-c", str(config), "--listen", "127.0.0.1:7003"]) == 0
+    assert plans[0].listen == "127.0.0.1:7003"
+    assert plans[0].control_command[-2:] == ("--override", "listen=127.0.0.1:7003")
+
+
+def test_a_wrong_file_is_refused_before_anything_starts(
+    config: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("modles: {}\n")
+    assert run(["serve", "-c", str(config)]) == 2
+    assert plans == []
+    assert "did you mean `models`?" in capsys.readouterr().err
+
+
+def test_two_gateways_do_not_share_a_state_directory(
+    config: Path, tmp_path: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StateLock(tmp_path / "mine"):
+        assert run(["serve", "-c", str(config), "--state", str(tmp_path / "mine")]) == 1
+    assert plans == []
+    assert "another gateway" in capsys.readouterr().err
+
+
+def test_without_a_file_what_is_found_is_served(
+    config: Path, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-found")
+    assert run(["serve"]) == 0
+    (plan,) = plans
+    document = decode(plan.document)
+    assert list(document.providers) == ["openai"]
+    assert document.consumers
+    assert "--config" not in plan.control_command
+    printed = capsys.readouterr().err
+    assert "gw-dev-" in printed
+    assert "sk-found" not in printed
+
+
+def test_without_a_file_and_without_anything_to_serve(
+    config: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve"]) == 2
+    assert plans == []
+    assert "nothing to serve" in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_screen_says_what_is_published(
+    config: Path, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gatewright.cli.serve.is_terminal", lambda: True)
+    assert run(["serve", "-c", str(config)]) == 0
+    assert "serves http://127.0.0.1:7001/v1" in capsys.readouterr().err
+    assert render_screen(check_loaded(read_files(config, {})), "127.0.0.1:7001", "x").splitlines()[2:5] == [
+        "  assistant      100%  vllm: llama",
+        "             fallback  vllm: tiny",
+        "  gpt-*          100%  vllm: (as called)",
+    ]
