@@ -7,6 +7,7 @@ part, the referenced ones included, which works the same on every file system an
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -33,9 +34,11 @@ class Resolver:
         path = Path(name)
         self.files.add(path)
         try:
-            data = _read_file(path, MAX_SECRET_BYTES)
+            data = _read_file(path, MAX_SECRET_BYTES + 1)
         except FileNotFoundError:
             return None
+        if len(data) > MAX_SECRET_BYTES:
+            raise ValueError(f"larger than {MAX_SECRET_BYTES >> 20} MiB")
         return data.decode()
 
 
@@ -96,7 +99,9 @@ def _is_configuration(path: Path) -> bool:
 
 
 def _read_file(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a regular file or a pipe; a directory or a device is refused."""
+    """At most `limit` bytes of a regular file; a pipe could be read once only, and a device might never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("not a regular file")
     with path.open("rb") as file:
         return file.read(limit)
 

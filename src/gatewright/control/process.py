@@ -168,6 +168,7 @@ class ControlProcess:
         loop.remove_reader(self._telemetry.fileno())
         while self._take_telemetry():
             pass
+        self._telemetry.close()
         self._access_log.close(_LAST_LINES_S)
         self._writer.close()
 
