@@ -158,6 +158,10 @@ class UpstreamConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once; a running exchange ends silently."""
         self._waiter = self._sink = self._answer = None
+        # What was read may be many megabytes; the connection itself lives on until its cycles are collected.
+        self._pieces = []
+        self._size = 0
+        self._inflater = None
         transport = self._transport
         if transport is not None:
             transport.abort()

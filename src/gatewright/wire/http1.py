@@ -143,8 +143,9 @@ class RequestParser:
         return self._target.partition(b"?")[0]
 
     def close(self) -> None:
-        """Break the reference cycle with the tokenizer; the parser is dead afterwards."""
+        """Break the reference cycle with the tokenizer, let go of what was read; the parser is dead afterwards."""
         del self._parser
+        self._body = []
 
     def _tokenize(self, data: bytes | memoryview) -> None:
         while True:

@@ -11,37 +11,56 @@ from typing import Final
 
 _BOUNDARY: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_SEAM_BYTES: Final = 3
+"""One less than the longest boundary."""
 
 
 class EventBuffer:
     """Bytes in, blocks of whole events out; the unfinished rest is held."""
 
-    __slots__ = ("_max_event_bytes", "_rest")
+    __slots__ = ("_held", "_held_bytes", "_max_event_bytes", "_seam")
 
     def __init__(self, max_event_bytes: int) -> None:
-        self._rest = b""
+        self._held: list[bytes] = []
+        """The pieces of the unfinished event."""
+        self._held_bytes = 0
+        self._seam = b""
+        """The last bytes of what is held: a boundary may begin there."""
         self._max_event_bytes = max_event_bytes
 
     def feed(self, data: bytes) -> bytes:
         """All whole events that `data` completed, as one block. Raises ValueError when one event exceeds the limit."""
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
+        if self._held:
+            # Only what is new is searched: a large event costs its size, not its square.
+            seam = self._seam + data
+            if b"\n\n" not in seam and (b"\r" not in seam or _BOUNDARY.search(seam) is None):
+                self._hold(data, seam)
+                return b""
+            data = b"".join((*self._held, data))
+            self._held, self._held_bytes = [], 0
         elif data.endswith(b"\n\n"):
             return data
         end = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_boundary(data)
         if end < 2:
             end = 0
         if end < len(data):
-            if len(data) - end > self._max_event_bytes:
-                raise ValueError(f"an event exceeds {self._max_event_bytes} bytes")
-            self._rest = data[end:]
+            rest = data[end:]
+            self._hold(rest, rest)
         return data[:end]
 
     def end(self) -> bytes:
         """The unfinished rest at the end of the stream, which the specification tells clients to discard."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join(self._held)
+        self._held, self._held_bytes = [], 0
         return rest
+
+    def _hold(self, piece: bytes, seam: bytes) -> None:
+        self._held_bytes += len(piece)
+        if self._held_bytes > self._max_event_bytes:
+            self._held, self._held_bytes = [], 0
+            raise ValueError(f"an event exceeds {self._max_event_bytes} bytes")
+        self._held.append(piece)
+        self._seam = seam[-_SEAM_BYTES:]
 
 
 def _last_boundary(data: bytes) -> int:
