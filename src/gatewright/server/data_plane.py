@@ -162,6 +162,7 @@ class DataPlane:
             x.usage = stream.codec.usage
         if error is not None:
             if not relay.begun:
+                error.body = None  # it holds an event, and what is sent now is a JSON body
                 raise error
             x.error = error
             if error.kind is Kind.INTERNAL and error.cause is not None:
