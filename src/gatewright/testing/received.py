@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[\x21-\x7e]*) (HTTP/1\.[01])")
+_REQUEST_LINE: Final = re.compile(r"(?!CONNECT)([A-Z]+) (/[\x21-\x7e]*) (HTTP/1\.[01])")
+_CONNECT_LINE: Final = re.compile(r"(CONNECT) ([^\s/@]+:[0-9]+) (HTTP/1\.1)")
 _HEADER_LINE: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 
@@ -75,7 +76,7 @@ class RequestReader:
         if head_end < 0:
             return None
         lines = bytes(self._buffer[:head_end]).decode("latin-1").split("\r\n")
-        first = _REQUEST_LINE.fullmatch(lines[0])
+        first = _REQUEST_LINE.fullmatch(lines[0]) or _CONNECT_LINE.fullmatch(lines[0])
         if first is None:
             raise ValueError(f"not a request line: {lines[0]!r}")
         headers = tuple(_parse_header(line) for line in lines[1:])

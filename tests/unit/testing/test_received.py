@@ -38,6 +38,11 @@ def test_any_splitting_gives_the_same_requests(size: int) -> None:
     assert reader.pending_bytes == 0
 
 
+def test_a_proxy_is_asked_for_a_tunnel() -> None:
+    (request,) = RequestReader().feed(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+    assert (request.method, request.target) == ("CONNECT", "api.test:443")
+
+
 def test_an_incomplete_request_is_held_back() -> None:
     reader = RequestReader()
     assert reader.feed(PLAIN[:-1]) == []
@@ -50,6 +55,7 @@ def test_an_incomplete_request_is_held_back() -> None:
         b"get / HTTP/1.1\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\n\r\n",
         b"GET / HTTP/2\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n",
