@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -31,6 +31,11 @@ class Counters(Protocol):
         ...
 
 
+def _await_in_place(coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+    """Enough wherever the caller is a task already, or nothing will ever run."""
+    return coroutine
+
+
 class Ports(Struct, frozen=True, kw_only=True):
     """The world as filters may use it."""
 
@@ -39,6 +44,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     """Monotonic seconds."""
     random: Callable[[], float]
     """Uniform in [0, 1)."""
+    spawn: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = _await_in_place
+    """Run a coroutine as a task and give something to await it by; exchanges themselves run without one."""
     scope: str = ""
     """The policy a filter is built for: unique in a configuration, and the same after a reload that kept it."""
     worker_share: float = 1.0

@@ -46,6 +46,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """`(error, request id)` → the event that ends a stream that had begun well."""
     read_fault: Callable[[bytes], UpstreamFault]
     """Body of an upstream answer with status ≥ 400 → what it says; never raises, whatever the body is."""
+    read_answer: Callable[[bytes], tuple[msgspec.Raw | None, Usage | None]]
+    """A complete answer → its `model` member as spelled, and its usage. Raises msgspec.DecodeError when it is not a
+    JSON object; members that make no sense count as absent."""
     read_usage: Callable[[msgspec.Raw], Usage | None]
     """The `usage` member → normal form; None when it is null or not an object."""
     ask_usage: Callable[[Fields], bool]

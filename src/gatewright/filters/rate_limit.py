@@ -39,6 +39,8 @@ class RateLimit(Filter):
     of the limit, so their sum is never above it.
     """
 
+    needs_task = False
+
     def __init__(self, config: Config, ports: Ports) -> None:
         if config.requests is None and config.tokens is None:
             raise ValueError("give `requests`, `tokens` or both")
@@ -51,41 +53,43 @@ class RateLimit(Filter):
 
     async def on_reserve(self, x: Exchange) -> Reply | None:
         # Counted here, not per attempt: failover must not multiply a consumer's charge.
-        config = self._config
         key = self._key(x)
-        if self._requests is not None:
-            self._take("requests:" + key, 1.0, self._requests, f"{config.requests} requests")
-        if self._tokens is not None:
+        counters, per_s = self._counters, self._per_s
+        requests, tokens = self._requests, self._tokens
+        if requests is not None:
+            wait_s = counters.take("requests:" + key, 1.0, requests, per_s)
+            if wait_s:
+                raise self._refusal("requests", wait_s)
+        if tokens is not None:
             estimate = _estimate_tokens(x)
-            try:
-                self._take("tokens:" + key, estimate, self._tokens, f"{config.tokens} tokens")
-            except GatewayError:
-                if self._requests is not None:
-                    self._counters.give("requests:" + key, 1.0, self._requests, self._per_s)
-                raise
-            x.notes[self] = estimate
+            wait_s = counters.take("tokens:" + key, estimate, tokens, per_s)
+            if wait_s:
+                if requests is not None:
+                    counters.give("requests:" + key, 1.0, requests, per_s)
+                raise self._refusal("tokens", wait_s)
+            x.notes[self] = (key, estimate)
         return None
 
     def on_settle(self, x: Exchange) -> None:
-        estimate = x.notes.pop(self, None)
-        if estimate is None or self._tokens is None:
+        note = x.notes.pop(self, None)
+        if note is None or self._tokens is None:
             return
+        key, estimate = note
         usage = x.usage
         if usage is not None:
             used: float = usage.input_total + usage.output_total
         else:
             # Nothing reported: an exchange that brought no answer costs nothing, one that was cut keeps its estimate.
             used = estimate if x.status in (200, 499) and x.bytes_out else 0.0
-        self._counters.give("tokens:" + self._key(x), estimate - used, self._tokens, self._per_s)
+        self._counters.give("tokens:" + key, estimate - used, self._tokens, self._per_s)
 
-    def _take(self, key: str, amount: float, capacity: float, limit: str) -> None:
-        wait_s = self._counters.take(key, amount, capacity, self._per_s)
-        if wait_s:
-            raise GatewayError(
-                Kind.RATE_LIMITED,
-                f"The limit of {limit} per {self._config.per} is used up. Try again in {max(wait_s, 0.001):.3g} s.",
-                retry_after_s=wait_s,
-            )
+    def _refusal(self, what: Literal["requests", "tokens"], wait_s: float) -> GatewayError:
+        limit = f"{getattr(self._config, what)} {what} per {self._config.per}"
+        return GatewayError(
+            Kind.RATE_LIMITED,
+            f"The limit of {limit} is used up. Try again in {max(wait_s, 0.001):.3g} s.",
+            retry_after_s=wait_s,
+        )
 
     def _key(self, x: Exchange) -> str:
         by = self._config.by

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, cast
 from gatewright.config.documents import Limits, Timeouts
 from gatewright.core.errors import Kind
 from gatewright.net.deadlines import Deadline, Deadlines
+from gatewright.net.turns import Turn
 from gatewright.wire.http1 import Malformed, Request, RequestParser
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -100,9 +101,9 @@ class Connection(asyncio.Protocol):
         "_source",
         "_stalled",
         "_streaming",
-        "_task",
         "_timeouts",
         "_transport",
+        "_turn",
         "_waiting",
         "is_http10",
     )
@@ -116,7 +117,7 @@ class Connection(asyncio.Protocol):
         )
         self._transport: asyncio.Transport | None = None
         self._deadline = Deadline(listener.deadlines, self._on_deadline)
-        self._task: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None
         self._waiting: deque[Request | Malformed] = deque()
         self._source: Source | None = None
         self._stalled = False
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless an exchange is running or a request has begun to arrive."""
-        if self._task is None and not self._parser.in_head and not self._parser.in_body and not self._waiting:
+        if self._turn is None and not self._parser.in_head and not self._parser.in_body and not self._waiting:
             self._close()
 
     # -- protocol -------------------------------------------------------------------------------------------------
@@ -209,13 +210,13 @@ class Connection(asyncio.Protocol):
         done = self._parser.feed(data)
         if not done:
             self._on_partial()
-        elif self._task is None and len(done) == 1:
+        elif self._turn is None and len(done) == 1:
             self._begin(done[0])
         else:
             self._waiting.extend(done)
             if self._transport is not None and self._is_backed_up():
                 self._transport.pause_reading()
-            if self._task is None:
+            if self._turn is None:
                 self._begin(self._waiting.popleft())
 
     def eof_received(self) -> None:
@@ -227,8 +228,8 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._waiting.clear()
         self._parser.close()
-        if self._task is not None:
-            self._task.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
 
     def pause_writing(self) -> None:
         self._stalled = True
@@ -241,14 +242,14 @@ class Connection(asyncio.Protocol):
         self._deadline.disarm()
         if self._source is not None:
             self._source.resume()
-        elif self._task is None and not self._closing:
+        elif self._turn is None and not self._closing:
             self._deadline.arm(self._timeouts.keep_alive_s)
 
     # -- turns ----------------------------------------------------------------------------------------------------
 
     def _on_partial(self) -> None:
         """Bytes came that complete nothing: set the clock for the part that is being waited for."""
-        if self._task is not None:
+        if self._turn is not None:
             return
         parser = self._parser
         if parser.in_head:
@@ -271,27 +272,34 @@ class Connection(asyncio.Protocol):
             return
         self._keep_alive = message.keep_alive
         self.is_http10 = message.is_http10
-        # Not through TaskGroup: the connection itself holds the task, and the handler reports its own faults.
-        self._task = listener.loop.create_task(listener.handler.handle(self, message), name="exchange")
+        turn = self._turn = Turn(listener.loop, listener.handler.handle(self, message))
+        turn.start()
 
     def next_turn(self) -> None:
         """The exchange is over, its answer written or given up: begin the next, wait for it, or close."""
-        self._task = None
+        self._turn = None
         transport = self._transport
         if transport is None or self._closing:
             return
         if self.closes:
             self.linger()
         elif self._waiting:
-            message = self._waiting.popleft()
-            if not self._waiting:
-                transport.resume_reading()
-            self._begin(message)
+            # Not at once: a hundred refused requests in a row must not be a hundred calls deep.
+            self._listener.loop.call_soon(self._begin_waiting)
         elif not self._stalled:
             if self._parser.in_head or self._parser.in_body:
                 self._on_partial()
             else:
                 self._deadline.arm(self._timeouts.keep_alive_s)
+
+    def _begin_waiting(self) -> None:
+        transport = self._transport
+        if transport is None or self._closing or not self._waiting:
+            return
+        message = self._waiting.popleft()
+        if not self._waiting:
+            transport.resume_reading()
+        self._begin(message)
 
     def _is_backed_up(self) -> bool:
         """Whether enough was pipelined for now. Below that reading goes on, so that the client's leaving shows."""

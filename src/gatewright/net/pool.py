@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.connect import build_tls, open_connection
 from gatewright.net.deadlines import Deadlines
+from gatewright.net.tasks import TaskGroup
 from gatewright.net.upstream import Answer, UpstreamConnection
 from gatewright.pipeline.provider import Origin, Upstream
 
@@ -116,9 +117,10 @@ class Pool:
 class UpstreamPools:
     """Every pool of a worker; `send` is how an exchange reaches an upstream."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: TaskGroup) -> None:
         self._loop = loop
         self._deadlines = deadlines
+        self._tasks = tasks
         self._pools: dict[str, Pool] = {}
         self.max_response_bytes = 64 * 1024 * 1024
 
@@ -133,7 +135,8 @@ class UpstreamPools:
         connection = pool.take_idle()
         if connection is not None and not connection.may_be_stale:
             return connection.exchange(request, upstream.timeouts, self.max_response_bytes)
-        return self._send_with_care(pool, connection, upstream, request)
+        # As a task of its own: connecting has a time limit, which needs one.
+        return self._tasks.spawn(self._send_with_care(pool, connection, upstream, request), "send")
 
     async def _send_with_care(
         self, pool: Pool, connection: UpstreamConnection | None, upstream: Upstream, request: bytes

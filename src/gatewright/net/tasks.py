@@ -7,14 +7,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 Report = Callable[[str, BaseException], None]
-"""`(task name, error)`: called for a task that ended with an error."""
+"""`(task name, error)`: called for a task that ended with an error that is not of the expected kinds."""
 
 
 class TaskGroup:
     """Tasks that belong to one owner. Not a nursery: tasks end on their own; `cancel_all` is for the owner's end."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, report: Report) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, report: Report, is_expected: Callable[[BaseException], bool]
+    ) -> None:
         self._loop = loop
+        self._is_expected = is_expected
         self._report = report
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -38,5 +41,5 @@ class TaskGroup:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None:
+        if error is not None and not self._is_expected(error):
             self._report(task.get_name(), error)

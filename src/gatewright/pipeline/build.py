@@ -33,7 +33,7 @@ def build_snapshot(
 ) -> Snapshot:
     """Compile `document`. Raises InvalidConfig with every error."""
     errors: list[ConfigError] = []
-    upstreams = _build_upstreams(document, providers, errors)
+    upstreams = build_upstreams(document, providers, errors)
     models = {name: _build_model(name, model, upstreams) for name, model in document.models.items()}
     policies = _build_policies(document, filters, ports, errors)
     if errors:
@@ -53,9 +53,10 @@ def is_anonymous_allowed(document: Gateway) -> bool:
     return not document.consumers if document.anonymous is None else document.anonymous
 
 
-def _build_upstreams(
+def build_upstreams(
     document: Gateway, providers: Sequence[ProviderType[Any]], errors: list[ConfigError]
 ) -> dict[str, Upstream]:
+    """Compile every provider; what is wrong with one is added to `errors`, and it is left out."""
     types = {provider.name: provider for provider in providers}
     upstreams: dict[str, Upstream] = {}
     for name, raw in document.providers.items():

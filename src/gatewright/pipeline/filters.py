@@ -7,7 +7,7 @@ holds, per phase, only the filters that override it, so a phase nobody uses cost
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import Struct
 
@@ -25,6 +25,10 @@ class Filter:
     may change `x.fields`, answer with a `Reply`, or refuse with `GatewayError`. Response hooks run before bytes leave
     for the client. `on_settle` runs exactly once whatever happened, also for exchanges refused by a later filter.
     """
+
+    needs_task: ClassVar[bool] = True
+    """Whether its request hooks await anything beyond this process (a client library, a time-out). A filter that only
+    computes says False: then the exchange runs its hooks without the price of a task."""
 
     def __init__(self, config: Any, ports: Ports) -> None:
         raise TypeError(f"{type(self).__name__} does not say how it is built")
@@ -79,11 +83,12 @@ def _having(filters: Iterable[Filter], hook: str) -> tuple[Any, ...]:
 class Chain:
     """The filters that apply to one (consumer, model), by phase."""
 
-    __slots__ = ("on_events", "on_request", "on_response", "on_settle")
+    __slots__ = ("needs_task", "on_events", "on_request", "on_response", "on_settle")
 
     def __init__(self, filters: Sequence[Filter]) -> None:
         self.on_request = tuple(hook for phase in REQUEST_PHASES for hook in _having(filters, phase))
         """All request phases flattened, in their fixed order."""
+        self.needs_task = any(hook.__self__.needs_task for hook in self.on_request)
         # The answer passes the filters in reverse: what saw the request last sees the answer first.
         backwards = filters[::-1]
         self.on_response = _having(backwards, "on_response")

@@ -98,8 +98,9 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     x.model = model
     chain = snapshot.chain_for(x.consumer.path, model.name)
     x.chain = chain
-    for hook in chain.on_request:
-        reply: Reply | None = await hook(x)
+    if chain.on_request:
+        hooks = _run_request_hooks(x, chain)
+        reply = await (ports.spawn(hooks) if chain.needs_task else hooks)
         if reply is not None:
             return reply
     target = model.pick(ports.random)
@@ -124,6 +125,14 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
             if not others:
                 raise
             target = others.pop(0)
+
+
+async def _run_request_hooks(x: Exchange, chain: Chain) -> Reply | None:
+    for hook in chain.on_request:
+        reply: Reply | None = await hook(x)
+        if reply is not None:
+            return reply
+    return None
 
 
 def _render_attempt(x: Exchange, dialect: Dialect, target: BoundTarget) -> tuple[bytes, bool]:

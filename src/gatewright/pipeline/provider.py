@@ -69,6 +69,8 @@ class ProviderType(Struct, Generic[C], frozen=True):
     """The environment variable whose presence makes this a provider when there is no configuration file."""
     default_models: tuple[str, ...] = ()
     """Patterns published for it then."""
+    example_model: str = ""
+    """A small model among them, for the first call that the start-up screen proposes."""
 
 
 def build_upstream(

@@ -131,7 +131,7 @@ class DataPlane:
         return route.dialect
 
     def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
-        now = x.first_byte_s = x.finished_s = self._ports.now()
+        now = x.finished_s = self._ports.now()
         x.status = reply.status
         body = reply.body
         x.bytes_out = len(body)
@@ -205,7 +205,6 @@ class DataPlane:
         body = error.body if error.body is not None else dialect.render_error(error, x.id)
         x.bytes_out = len(body)
         head = render_head(error.status, _JSON, x.id, lines, length=len(body), close=connection.closes)
-        x.first_byte_s = self._ports.now()
         connection.respond(head if method == b"HEAD" else head + body)
 
     def _cors_lines(self, x: Exchange) -> bytes:

@@ -18,14 +18,16 @@ import ssl
 import sys
 import time
 import traceback
+from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvloop
 
 from gatewright.config.documents import Tls
 from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
+from gatewright.core.errors import GatewayError
 from gatewright.core.messages import Configure, Drain, FrameParser, Message, Ready, Refused, render_frame
 from gatewright.core.ports import Ports
 from gatewright.filters import FILTERS
@@ -80,13 +82,14 @@ class Worker(asyncio.Protocol):
         self._ending = False
         self.ended: asyncio.Future[None] = loop.create_future()
         self._deadlines = Deadlines(loop)
-        self._tasks = TaskGroup(loop, self._report)
-        self._pools = UpstreamPools(loop, self._deadlines)
+        self._tasks = TaskGroup(loop, self._report, lambda error: isinstance(error, GatewayError))
+        self._pools = UpstreamPools(loop, self._deadlines, self._tasks)
         self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=WallClock(), lines=True)
         self._ports = Ports(
             counters=MemoryCounters(time.monotonic),
             now=time.monotonic,
             random=random.Random().random,
+            spawn=self._spawn,
             worker_share=1 / options.workers,
         )
         prefix = f"req_{os.urandom(6).hex()}"
@@ -110,6 +113,9 @@ class Worker(asyncio.Protocol):
         # The supervisor is gone: whoever comes next needs the address, so finish what runs and end.
         self._channel = None
         self.drain(self._drain_s())
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+        return self._tasks.spawn(coroutine, "filter")
 
     def _tell(self, message: Message) -> None:
         if self._channel is not None:

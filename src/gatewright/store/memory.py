@@ -20,33 +20,37 @@ class MemoryCounters:
     def take(self, key: str, amount: float, capacity: float, per_s: float) -> float:
         now = self._now()
         rate = capacity / per_s
-        level = self._level(key, capacity, rate, now)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            level = capacity
+            if len(self._buckets) >= _MAX_KEYS:
+                self._forget_full(now)
+        else:
+            level = bucket[0] + (now - bucket[1]) * rate
+            if level > capacity:
+                level = capacity
         # An amount above the capacity waits for a full bucket and runs it into debt.
-        needed = min(amount, capacity)
+        needed = amount if amount < capacity else capacity
         if level < needed:
             return (needed - level) / rate
-        self._put(key, level - amount, capacity, rate, now)
+        level -= amount
+        self._buckets[key] = (level, now, now + (capacity - level) / rate)
         return 0.0
 
     def give(self, key: str, amount: float, capacity: float, per_s: float) -> None:
         now = self._now()
         rate = capacity / per_s
-        self._put(key, min(self._level(key, capacity, rate, now) + amount, capacity), capacity, rate, now)
+        bucket = self._buckets.get(key)
+        level = amount + (capacity if bucket is None else bucket[0] + (now - bucket[1]) * rate)
+        if level > capacity:
+            level = capacity
+        self._buckets[key] = (level, now, now + (capacity - level) / rate)
 
     def left(self, key: str, capacity: float, per_s: float) -> float:
-        return self._level(key, capacity, capacity / per_s, self._now())
-
-    def _level(self, key: str, capacity: float, rate: float, now: float) -> float:
         bucket = self._buckets.get(key)
         if bucket is None:
             return capacity
-        level = bucket[0] + (now - bucket[1]) * rate
-        return level if level < capacity else capacity
-
-    def _put(self, key: str, level: float, capacity: float, rate: float, now: float) -> None:
-        if len(self._buckets) >= _MAX_KEYS and key not in self._buckets:
-            self._forget_full(now)
-        self._buckets[key] = (level, now, now + (capacity - level) / rate)
+        return min(bucket[0] + (self._now() - bucket[1]) * capacity / per_s, capacity)
 
     def _forget_full(self, now: float) -> None:
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket[2] > now}

@@ -37,7 +37,8 @@ class Recorder:
         self._wall = wall
         self.lines_wanted = lines
         self._cells: dict[tuple[str, str, str, str, int, str, bool], Cell] = {}
-        self._fixed: dict[Labels, bytes] = {}
+        self._fixed: dict[tuple[str, str, str, str, int, str, bool], bytes] = {}
+        """The members of an access-log line that all exchanges of a label set share, rendered."""
         self._lines: list[bytes] = []
         self._lines_bytes = 0
         self._lost = 0
@@ -78,7 +79,7 @@ class Recorder:
             cell.output_tokens += usage.output_total
             cell.reasoning_tokens += usage.output_reasoning
         if self.lines_wanted:
-            self._add_line(x, cell.labels, total_s, overhead_s)
+            self._add_line(x, self._fixed.get(key) or self._render_fixed(key), total_s, overhead_s)
 
     def batches(self, gauges: Gauges) -> list[bytes]:
         """Everything gathered since the last call, as datagrams; there is always at least one, for the gauges."""
@@ -141,16 +142,11 @@ class Recorder:
                 [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs,
             )
 
-    def _add_line(self, x: Exchange, labels: Labels, total_s: float, overhead_s: float) -> None:
+    def _add_line(self, x: Exchange, fixed: bytes, total_s: float, overhead_s: float) -> None:
         """Render one access-log line. Members that do not apply are left out; the reference page lists them all.
 
-        By hand, because most members are the same for every exchange of a cell: their text is made once per batch.
+        By hand, because most members are the same for every exchange of a label set: `fixed` is made once.
         """
-        fixed = self._fixed.get(labels)
-        if fixed is None:
-            if len(self._fixed) > _MAX_CELLS:
-                self._fixed.clear()
-            fixed = self._fixed[labels] = self._render_fixed(labels)
         usage = x.usage
         tokens = (
             b""
@@ -178,10 +174,13 @@ class Recorder:
         )
         self._keep_line(line, 1)
 
-    def _render_fixed(self, labels: Labels) -> bytes:
-        members = {name: getattr(labels, name) for name in labels.__struct_fields__ if name != "kind"}
-        shown = {name: value for name, value in members.items() if value not in ("", False)}
-        return self._encoder.encode(shown)[1:-1]
+    def _render_fixed(self, key: tuple[str, str, str, str, int, str, bool]) -> bytes:
+        if len(self._fixed) > _MAX_CELLS:
+            self._fixed.clear()
+        members = zip(Labels.__struct_fields__, key, strict=True)
+        shown = {name: value for name, value in members if name != "kind" and value not in ("", False)}
+        fixed = self._fixed[key] = self._encoder.encode(shown)[1:-1]
+        return fixed
 
     def _render_error(self, error: GatewayError) -> bytes:
         members = {"kind": error.kind.value, "source": error.source.value, "message": error.message}

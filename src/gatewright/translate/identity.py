@@ -11,7 +11,6 @@ import re
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.surface import Dialect, Fields
@@ -24,17 +23,6 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 
 
-_ABSENT: Final = msgspec.Raw(b"")
-
-
-class _Seen(Struct):
-    """The members of a complete answer that are read on the side."""
-
-    model: msgspec.Raw = _ABSENT
-    usage: msgspec.Raw = _ABSENT
-
-
-_seen_decoder = msgspec.json.Decoder(_Seen)
 _string_decoder = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
 _MODEL: Final = b'"model"'
@@ -103,18 +91,17 @@ def render_name(name: str) -> msgspec.Raw:
 def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None) -> tuple[bytes, Usage | None]:
     """A complete answer with the model's published name, and its usage. Raises GatewayError when it is not JSON."""
     try:
-        seen = _seen_decoder.decode(body)
+        model, usage = dialect.read_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(
             Kind.UPSTREAM_BAD_RESPONSE,
             "The provider answered 200 with a body that is not a JSON object.",
             cause=error,
         ) from None
-    usage = None if seen.usage is _ABSENT else dialect.read_usage(seen.usage)
-    if published is None or seen.model is _ABSENT:
+    if published is None or model is None:
         return body, usage
     # All other bytes are kept where it is certain which member is the right one.
-    found = _find_model(body, bytes(seen.model))
+    found = _find_model(body, bytes(model))
     if found is not None:
         start, end = found
         return b"".join((body[:start], published, body[end:])), usage

@@ -7,7 +7,7 @@ from typing import Final
 from gatewright.core.surface import Dialect, Surface
 from gatewright.dialects.openai.errors import read_fault, render_error, render_stream_error
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
-from gatewright.dialects.openai.usage import read_usage
+from gatewright.dialects.openai.usage import read_answer, read_usage
 
 _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 
@@ -20,6 +20,7 @@ def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: boo
         render_error=render_error,
         render_stream_error=render_stream_error,
         read_fault=read_fault,
+        read_answer=read_answer,
         read_usage=read_usage,
         ask_usage=ask_usage if streams else ask_nothing,
         is_error_event=is_error_event,

@@ -27,8 +27,31 @@ class _Reported(Struct):
     completion_tokens_details: _Details | None = None
 
 
+class _Answer(Struct):
+    """The members of a complete answer that are read on the side; all others are skipped, not decoded."""
+
+    model: msgspec.Raw = msgspec.Raw(b"")
+    usage: _Reported | None = None
+
+
+class _AnyAnswer(Struct):
+    model: msgspec.Raw = msgspec.Raw(b"")
+
+
 _NONE = _Details()
 _decoder = msgspec.json.Decoder(_Reported | None)
+_answer_decoder = msgspec.json.Decoder(_Answer)
+_any_answer_decoder = msgspec.json.Decoder(_AnyAnswer)
+
+
+def read_answer(body: bytes) -> tuple[msgspec.Raw | None, Usage | None]:
+    """The model and the usage of a complete answer, in one pass. Raises msgspec.DecodeError when it is no object."""
+    try:
+        answer = _answer_decoder.decode(body)
+    except msgspec.ValidationError:
+        # A usage that makes no sense costs its numbers, not the answer.
+        return _any_answer_decoder.decode(body).model or None, None
+    return answer.model or None, None if answer.usage is None else _normalise(answer.usage)
 
 
 def read_usage(raw: msgspec.Raw) -> Usage | None:
@@ -37,7 +60,11 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
         reported = _decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
-    if reported is None or (reported.prompt_tokens is None and reported.total_tokens is None):
+    return None if reported is None else _normalise(reported)
+
+
+def _normalise(reported: _Reported) -> Usage | None:
+    if reported.prompt_tokens is None and reported.total_tokens is None:
         return None
     prompt = reported.prompt_tokens_details or _NONE
     completion = reported.completion_tokens_details or _NONE
