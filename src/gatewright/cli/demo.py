@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -36,6 +37,7 @@ LOG_S: Final = 5.0
 """How long the access-log line of a finished call may take to appear."""
 
 _COMMAND: Final = (sys.executable, "-P", "-c", "import sys; from gatewright.cli.main import main; sys.exit(main())")
+_GATEWAY_SHARE: Final = re.compile(r"gateway;dur=([0-9.]+)")
 _STEP_S: Final = 0.05
 _BOLD, _DIM, _END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _SENTENCES: Final = (
@@ -44,11 +46,20 @@ _SENTENCES: Final = (
 )
 
 
+class Told(Struct, frozen=True):
+    """What an answer's headers say of the call."""
+
+    id: str
+    """By which the gateway's log knows it."""
+    gateway_ms: float | None = None
+    """The gateway's own share, from `Server-Timing`; an error answer does not tell it."""
+
+
 class Call(Struct, frozen=True):
-    """One call of the demonstration, by what the gateway's log calls it."""
+    """One call of the demonstration."""
 
     title: str
-    id: str
+    told: Told
     seconds: float
     """As the client saw it."""
 
@@ -134,36 +145,36 @@ class Demonstration:
         for title, step in self._steps():
             print_line(f"\n{_paint(title, _BOLD)}")
             began = time.monotonic()
-            request_id = step()
-            self.calls.append(Call(title, request_id, time.monotonic() - began))
+            told = step()
+            self.calls.append(Call(title, told, time.monotonic() - began))
 
-    def _steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
-        yield "client.models.list()", self._list_models
-        yield f'client.chat.completions.create(model="{CHAT_MODEL}")', self._chat
-        yield f'client.chat.completions.create(model="{CHAT_MODEL}", stream=True)', self._stream
-        yield f'client.embeddings.create(model="{EMBEDDING_MODEL}")', self._embed
-        yield 'OpenAI(api_key="wrong").chat.completions.create(...)', self._fail
+    def _steps(self) -> Iterator[tuple[str, Callable[[], Told]]]:
+        yield "models.list()", self._list_models
+        yield "chat.completions.create()", self._chat
+        yield "chat.completions.create(stream=True)", self._stream
+        yield "embeddings.create()", self._embed
+        yield 'OpenAI(api_key="wrong")', self._fail
 
     def _connect(self, key: str) -> Any:
         # The SDK would send its calls through an egress proxy of the environment.
         http = self._openai.DefaultHttpxClient(trust_env=False)
         return self._openai.OpenAI(base_url=self._base_url, api_key=key, http_client=http, max_retries=0, timeout=120.0)
 
-    def _list_models(self) -> str:
+    def _list_models(self) -> Told:
         raw = self._client.models.with_raw_response.list()
         names = [model.id for model in raw.parse().data]
         print_line(", ".join(names))
         if not {CHAT_MODEL, EMBEDDING_MODEL} <= set(names):
             raise Failure(f"the gateway publishes {names}, not {CHAT_MODEL} and {EMBEDDING_MODEL}")
-        return _request_id(raw)
+        return read_headers(raw.headers)
 
-    def _chat(self) -> str:
+    def _chat(self) -> Told:
         raw = self._client.chat.completions.with_raw_response.create(**self._question())
         text = raw.parse().choices[0].message.content
         print_line(_require(text, "the model's answer"))
-        return _request_id(raw)
+        return read_headers(raw.headers)
 
-    def _stream(self) -> str:
+    def _stream(self) -> Told:
         raw = self._client.chat.completions.with_raw_response.create(**self._question(), stream=True)
         said = ""
         for chunk in raw.parse():
@@ -174,9 +185,9 @@ class Demonstration:
                 sys.stdout.flush()
         print_line("")
         _require(said, "the streamed answer")
-        return _request_id(raw)
+        return read_headers(raw.headers)
 
-    def _embed(self) -> str:
+    def _embed(self) -> Told:
         sentences = list(dict.fromkeys(sentence for pair in _SENTENCES for sentence in pair))
         raw = self._client.embeddings.with_raw_response.create(model=EMBEDDING_MODEL, input=sentences)
         answer = raw.parse()
@@ -186,14 +197,14 @@ class Demonstration:
             print_line(f"{share:5.2f}  {one}  ~  {other}")
         if likeness[0] <= likeness[1]:
             raise Failure("sentences that mean the same are no more alike than sentences that do not")
-        return _request_id(raw)
+        return read_headers(raw.headers)
 
-    def _fail(self) -> str:
+    def _fail(self) -> Told:
         try:
             self._connect("wrong").chat.completions.create(**self._question())
         except self._openai.AuthenticationError as refused:
             print_line(f"{type(refused).__name__}: {refused.body['message'] if refused.body else refused}")
-            return str(refused.request_id)
+            return read_headers(refused.response.headers)
         raise Failure("a wrong key was accepted")
 
     def _question(self) -> dict[str, Any]:
@@ -237,16 +248,23 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return product / (math.hypot(*one) * math.hypot(*other))
 
 
+def read_headers(headers: Mapping[str, str]) -> Told:
+    """The request id and the gateway's own share of an answer."""
+    share = _GATEWAY_SHARE.search(headers.get("server-timing", ""))
+    return Told(headers["x-request-id"], float(share.group(1)) if share else None)
+
+
 def time_rows(calls: Sequence[tuple[Call, dict[str, Any]]]) -> list[list[str]]:
     """A row per call from the client's clock and the gateway's own access log."""
     rows = []
     for call, entry in calls:
-        model_ms = entry["total_ms"] - entry["gateway_ms"] if entry["attempts"] else None
+        own_ms = entry["gateway_ms"] if call.told.gateway_ms is None else call.told.gateway_ms
+        model_ms = entry["total_ms"] - own_ms if entry["attempts"] else None
         rows.append(
             [
                 call.title,
                 f"{call.seconds * 1e3:.1f}",
-                f"{entry['gateway_ms']:.2f}",
+                f"{own_ms:.2f}",
                 f"{model_ms:.1f}" if model_ms is not None else "-",
                 str(entry.get("input_tokens", "-")),
                 str(entry.get("output_tokens", "-")),
@@ -259,10 +277,10 @@ def _read_log(gateway: Gateway, calls: Sequence[Call]) -> list[tuple[Call, dict[
     deadline = time.monotonic() + LOG_S
     while True:
         entries = gateway.log_lines()
-        if all(call.id in entries for call in calls):
-            return [(call, entries[call.id]) for call in calls]
+        if all(call.told.id in entries for call in calls):
+            return [(call, entries[call.told.id]) for call in calls]
         if time.monotonic() > deadline:
-            missing = [call.title for call in calls if call.id not in entries]
+            missing = [call.title for call in calls if call.told.id not in entries]
             raise Failure(f"the access log has no line for: {', '.join(missing)}")
         time.sleep(_STEP_S)
 
@@ -286,10 +304,6 @@ def _require(text: str | None, what: str) -> str:
     if not text or not text.strip():
         raise Failure(f"{what} is empty")
     return text.strip()
-
-
-def _request_id(raw: Any) -> str:
-    return str(raw.headers["x-request-id"])
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gatewright.cli import demo
-from gatewright.cli.demo import Call, Gateway, cosine, time_rows
+from gatewright.cli.demo import Call, Gateway, Told, cosine, read_headers, time_rows
 from gatewright.cli.exits import Failure
 from gatewright.providers.local import BUNDLED
 
@@ -16,12 +16,26 @@ def test_cosine() -> None:
 
 
 def test_a_row_splits_the_time_of_a_call() -> None:
+    stream = {"total_ms": 500.0, "gateway_ms": 9.0, "attempts": 1, "input_tokens": 30, "output_tokens": 12}
     chat = {"total_ms": 500.0, "gateway_ms": 0.25, "attempts": 1, "input_tokens": 30, "output_tokens": 12}
     refused = {"total_ms": 0.2, "gateway_ms": 0.2, "attempts": 0}
-    assert time_rows([(Call("chat", "a", 0.5021), chat), (Call("wrong key", "b", 0.004), refused)]) == [
+    calls = [
+        (Call("stream", Told("s", 0.5), 0.51), stream),
+        (Call("chat", Told("a"), 0.5021), chat),
+        (Call("wrong key", Told("b"), 0.004), refused),
+    ]
+    assert time_rows(calls) == [
+        ["stream", "510.0", "0.50", "499.5", "30", "12"],
         ["chat", "502.1", "0.25", "499.8", "30", "12"],
         ["wrong key", "4.0", "0.20", "-", "-", "-"],
     ]
+
+
+def test_an_answer_tells_its_id_and_the_gateways_share() -> None:
+    assert read_headers({"x-request-id": "r", "server-timing": "gateway;dur=0.153, upstream;dur=6.986"}) == Told(
+        "r", 0.153
+    )
+    assert read_headers({"x-request-id": "r"}) == Told("r", None)
 
 
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,4 +82,4 @@ def test_a_call_without_a_log_line_is_a_failure(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "stdout").touch()
     monkeypatch.setattr(demo, "LOG_S", 0.0)
     with pytest.raises(Failure, match="no line for: chat"):
-        demo._read_log(Gateway(tmp_path), [Call("chat", "a", 0.1)])
+        demo._read_log(Gateway(tmp_path), [Call("chat", Told("a"), 0.1)])
