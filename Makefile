@@ -55,6 +55,7 @@ test: setup tests/node/node_modules/.ready
 
 bench: .venv/.ready
 	$(BIN)/python -m bench
+	$(BIN)/python docs/generate.py
 
 docs: docs-pages .venv/.docs
 	$(BIN)/mkdocs build --strict --quiet

@@ -3,15 +3,14 @@
     python docs/generate.py            write them
     python docs/generate.py --check    exit 1 when a page is not what it would write
 
-The pages are under version control, so that a reader of the repository has them and a change of a setting, an error or a
-command shows in its own diff. A test keeps them current.
+The pages are under version control, so that a reader of the repository has them, and a change of a setting, an error or
+a command shows in its own diff. A test keeps them current.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,26 +20,76 @@ from msgspec import Struct
 from msgspec import inspect as mi
 
 from gatewright.cli.main import HELP, build_app
-from gatewright.config.documents import Document, Gateway, LocalModel, ProviderConfig
+from gatewright.config.documents import Gateway, ProviderConfig
 from gatewright.config.field_docs import field_docs, summary
 from gatewright.core.errors import KINDS, Kind, Retry
 from gatewright.core.secret import Secret
 from gatewright.dialects import DIALECTS
 from gatewright.filters import FILTERS
 from gatewright.providers import PROVIDERS
+from gatewright.server.routes import MODELS, ROUTES
 from gatewright.telemetry import names
 
-FOLDER: Final = Path(__file__).parent / "reference"
+ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = ROOT / "docs/reference"
+README: Final = ROOT / "README.md"
+BENCHMARK: Final = ROOT / "bench/results/table.md"
 NOTICE: Final = "<!-- Written by docs/generate.py from the code; `make docs-pages` writes it anew. -->\n"
+
+INTRODUCTIONS: Final = {
+    "configuration": """\
+# Configuration
+
+One YAML or JSON file, or a folder of them, merged in the order of their names. Everything wrong is reported at once,
+with its path and line; unknown settings are errors. `gatewright schema` prints the JSON Schema, from which editors
+complete. How providers of each type differ is in [Providers](providers.md), what a policy may hold in
+[Filters](filters.md).
+
+A *secret* is best written as a reference: `${env:NAME}` takes it from the environment, `${file:/path}` from a file (a
+final line break is dropped). References work in any text; `$${` writes a literal `${`.
+""",
+    "providers": """\
+# Providers
+
+What `type` may be under `providers`. Where no configuration file is given, `gatewright serve` makes a provider of every
+type whose environment variable is set.
+""",
+    "filters": """\
+# Filters
+
+What `filter` may be under `policies`. A policy applies to every exchange on every surface that its `on` selects; within
+a phase filters run in the order of the policies.
+""",
+    "surfaces": """\
+# Surfaces
+
+The paths that clients call on the data-plane listener. Every surface takes the same way through the gateway, so no path
+escapes a policy. The dialect is the API that is spoken there, errors included.
+""",
+    "errors": """\
+# Errors
+
+Every failure of an exchange is one of these kinds. The status is what the client sees; the body has the shape of the
+API the client speaks. Access log and metrics carry the kind. *Tried again* says whether the gateway itself makes
+another attempt, before the first byte of the answer has gone out.
+
+A message marked *in the log only* is replaced by the sentence given here; the log has the cause under the request's
+`x-request-id`.
+""",
+    "metrics": """\
+# Metrics
+
+`GET /metrics` on the admin listener answers in the Prometheus text format, for all workers together. Label values come
+from the configuration, never from what a client sent.
+""",
+}
+"""What stands at the top of each page."""
 
 
 def table(headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [headers, tuple("---" for _ in headers), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
-
-
-# ------------------------------------------------------------------------------------------------ configuration
 
 
 def type_words(type_: mi.Type) -> str:
@@ -50,7 +99,11 @@ def type_words(type_: mi.Type) -> str:
             return " or ".join(type_words(t) for t in type_.types if not isinstance(t, mi.NoneType))
         case mi.IntType() | mi.FloatType():
             word = "whole number" if isinstance(type_, mi.IntType) else "number"
-            limits = [f"{mark} {limit:,}" for mark, limit in (("≥", type_.ge), (">", type_.gt), ("≤", type_.le)) if limit is not None]
+            limits = [
+                f"{mark} {limit:,}"
+                for mark, limit in (("≥", type_.ge), (">", type_.gt), ("≤", type_.le))
+                if limit is not None
+            ]
             return f"{word} {', '.join(limits)}".strip()
         case mi.BoolType():
             return "true or false"
@@ -91,13 +144,18 @@ def default_words(field: mi.Field) -> str:
     return f"`{default}`"
 
 
-def fields_table(cls: type[Struct]) -> str:
+def fields_table(cls: type[Struct], hidden: Collection[str] = ()) -> str:
+    """The settings of one section."""
     docs = field_docs(cls)
     info = mi.type_info(cls)
     assert isinstance(info, mi.StructType)
     return table(
         ("setting", "type", "default", "meaning"),
-        ((f"`{f.encode_name}`", type_words(f.type), default_words(f), docs.get(f.name, "")) for f in info.fields),
+        (
+            (f"`{f.encode_name}`", type_words(f.type), default_words(f), docs.get(f.name, ""))
+            for f in info.fields
+            if f.name not in hidden
+        ),
     )
 
 
@@ -131,25 +189,15 @@ def structs_in(type_: mi.Type) -> Iterator[type[Struct]]:
 
 def configuration() -> str:
     seen: dict[type[Struct], None] = {}
-    for cls in (Gateway, ProviderConfig, LocalModel):
+    for cls in (Gateway, ProviderConfig):
         sections(cls, seen)
-    parts = [
-        "# Configuration\n",
-        "One YAML or JSON file, or a folder of them, merged in the order of their names. Everything wrong is reported at "
-        "once, with its path and line; unknown settings are errors. `gatewright schema` prints the JSON Schema, from "
-        "which editors complete. How providers of each type differ is in [Providers](providers.md), what a policy may "
-        "hold in [Filters](filters.md).\n",
-        "A *secret* is best written as a reference: `${env:NAME}` takes it from the environment, `${file:/path}` from a "
-        "file (a final line break is dropped). References work in any text; `$${` writes a literal `${`.\n",
-    ]
+    parts = [INTRODUCTIONS["configuration"]]
     for cls in seen:
         parts += [f"## {title(cls)}\n", summary(cls) + "\n", fields_table(cls)]
     return "\n".join(parts)
 
 
-# ------------------------------------------------------------------------------------------------ registries
-
-
+MODEL_LIST: Final = "The published names, and one of them at `/v1/models/{id}`; patterns are not listed."
 RETRY_WORDS: Final = {
     Retry.NEVER: "no",
     Retry.OTHER_UPSTREAM: "another target",
@@ -158,14 +206,7 @@ RETRY_WORDS: Final = {
 
 
 def errors() -> str:
-    parts = [
-        "# Errors\n",
-        "Every failure of an exchange is one of these kinds. The status is what the client sees; the body has the shape "
-        "of the API the client speaks. Access log and metrics carry the kind. *Tried again* says whether the gateway "
-        "itself makes another attempt, before the first byte of the answer has gone out.\n",
-        "A message marked *in the log only* is replaced by the sentence given here; the log has the cause under the "
-        "request's `x-request-id`.\n",
-    ]
+    parts = [INTRODUCTIONS["errors"]]
     for source in dict.fromkeys(facts.source for facts in KINDS.values()):
         rows = (
             (
@@ -183,9 +224,7 @@ def errors() -> str:
 
 def providers() -> str:
     parts = [
-        "# Providers\n",
-        "What `type` may be under `providers`. Where no configuration file is given, `gatewright serve` makes a provider "
-        "of every type whose environment variable is set.\n",
+        INTRODUCTIONS["providers"],
         table(
             ("type", "what it is", "environment variable", "published without a file"),
             (
@@ -201,53 +240,52 @@ def providers() -> str:
         "All types understand the settings of [Provider](configuration.md#provider); these are their own:\n",
     ]
     shared = set(field_docs(ProviderConfig))
+    known = sections(ProviderConfig, {})
     for provider in PROVIDERS:
         own = set(field_docs(provider.config)) - shared
         parts += [f"## {provider.name}\n", summary(provider.config) or provider.summary, ""]
-        parts += [fields_table(provider.config)] if own else ["It has no settings of its own.\n"]
+        parts += [fields_table(provider.config, shared)] if own else ["It has no settings of its own.\n"]
+        inner = [cls for cls in sections(provider.config, {}) if cls is not provider.config and cls not in known]
+        for cls in inner:
+            parts += [f"### {title(cls)}\n", summary(cls) + "\n", fields_table(cls)]
     return "\n".join(parts)
 
 
 def filters() -> str:
-    parts = [
-        "# Filters\n",
-        "What `filter` may be under `policies`. A policy applies to every exchange on every surface that its `on` "
-        "selects; within a phase filters run in the order of the policies.\n",
-    ]
+    parts = [INTRODUCTIONS["filters"]]
     for kind in FILTERS:
         parts += [f"## {kind.name}\n", kind.summary + "\n", fields_table(kind.config)]
     return "\n".join(parts) if FILTERS else "\n".join([*parts, "This release has none.\n"])
 
 
 def surfaces() -> str:
-    rows = (
-        (f"`{s.method.decode()} {s.path.decode()}`", f"`{s.name}`", f"`{dialect.name}`", dialect.summary)
-        for dialect in DIALECTS
-        for s in dialect.surfaces
-    )
-    return "\n".join(
-        [
-            "# Surfaces\n",
-            "The paths that clients call on the data-plane listener. Every surface takes the same way through the gateway, "
-            "so no path escapes a policy. `GET /v1/models` and `GET /v1/models/{id}` list what the caller may use.\n",
-            table(("path", "surface", "dialect", "what it is"), rows),
-        ]
-    )
+    served = {dialect.name: dialect.summary for dialect in DIALECTS}
+    rows = [
+        (
+            f"`{route.surface.method.decode()} {route.surface.path.decode()}`",
+            f"`{route.surface.name}`",
+            f"`{route.dialect.name}`",
+            MODEL_LIST if route is MODELS else served[route.dialect.name],
+        )
+        for route in ROUTES.values()
+    ]
+    return "\n".join([INTRODUCTIONS["surfaces"], table(("path", "surface", "dialect", "what it is"), iter(rows))])
 
 
 def metrics() -> str:
-    rows = ((f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or "–", m.help) for m in names.METRICS)
+    rows = (
+        (f"`{m.sample_name}`", m.type, ", ".join(f"`{label}`" for label in m.labels) or "–", m.help)
+        for m in names.METRICS
+    )
+    labels = ((f"`{label}`", meaning) for label, meaning in names.LABELS.items())
     return "\n".join(
         [
-            "# Metrics\n",
-            "`GET /metrics` on the admin listener answers in the Prometheus text format. Label values come from the "
-            "configuration, never from what a client sent.\n",
+            INTRODUCTIONS["metrics"],
             table(("metric", "type", "labels", "meaning"), rows),
+            "## Labels\n",
+            table(("label", "meaning"), labels),
         ]
     )
-
-
-# ------------------------------------------------------------------------------------------------ command line
 
 
 def cli() -> str:
@@ -260,9 +298,11 @@ def command_parts(path: str, command: Any, level: int) -> Iterator[str]:
     for name, child in getattr(command, "commands", {}).items():
         if child.hidden:
             continue
-        usage = " ".join([path, name, *(p.make_metavar(None) for p in child.params if p.param_type_name == "argument")])
+        options = [p for p in child.params if p.param_type_name == "option" and p.name != "help"]
+        words = [argument_word(p) for p in child.params if p.param_type_name == "argument"]
+        usage = " ".join([path, name, *words, *(["COMMAND"] if hasattr(child, "commands") else [])])
         yield f"{'#' * level} {path} {name}\n"
-        yield f"    {usage}{' [OPTIONS]' if any(p.param_type_name == 'option' for p in child.params) else ''}\n"
+        yield f"    {usage}{' [OPTIONS]' if options else ''}\n"
         yield (child.help or "").strip() + "\n"
         rows = [parameter_row(p) for p in child.params if p.name != "help"]
         if rows:
@@ -270,12 +310,18 @@ def command_parts(path: str, command: Any, level: int) -> Iterator[str]:
         yield from command_parts(f"{path} {name}", child, level + 1)
 
 
+def argument_word(parameter: Any) -> str:
+    """A positional parameter as it stands in a line of usage."""
+    word = str(parameter.metavar or parameter.name.upper())
+    return word if parameter.required or word.startswith("[") else f"[{word}]"
+
+
 def parameter_row(parameter: Any) -> tuple[str, str, str]:
-    spelled = ", ".join(f"`{opt}`" for opt in [*parameter.opts, *parameter.secondary_opts])
     if parameter.param_type_name == "argument":
-        spelled = f"`{parameter.make_metavar(None)}`"
-    elif not parameter.is_flag and parameter.metavar:
-        spelled += f" `{parameter.metavar}`"
+        spelled = f"`{argument_word(parameter)}`"
+    else:
+        spelled = ", ".join(f"`{opt}`" for opt in [*parameter.opts, *parameter.secondary_opts])
+        spelled += f" `{parameter.metavar}`" if parameter.metavar and not parameter.is_flag else ""
     default = parameter.default
     shown = "–" if default in (None, False) or callable(default) else f"`{default}`"
     return spelled, shown, " ".join((parameter.help or "").split())
@@ -292,21 +338,36 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
-def render() -> dict[str, str]:
-    """Every page by its file name."""
-    return {name: NOTICE + "\n" + page().rstrip() + "\n" for name, page in PAGES.items()}
+def readme() -> str:
+    """The README with the benchmark's first table, that of throughput, between its marks."""
+    text = README.read_text()
+    before, mark, rest = text.partition("<!-- bench -->\n")
+    _, end, after = rest.partition("<!-- /bench -->\n")
+    if not (mark and end and BENCHMARK.is_file()):
+        return text
+    lines = [line for line in BENCHMARK.read_text().splitlines() if line.startswith(("|", "**"))]
+    titles = [index for index, line in enumerate(lines) if line.startswith("**")]
+    first = lines[titles[0] + 1 : titles[1]] if len(titles) > 1 else []
+    return before + mark + "\n" + "\n".join(first) + "\n\n" + end + after
+
+
+def render() -> dict[Path, str]:
+    """Every generated page."""
+    pages = {FOLDER / name: NOTICE + "\n" + page().rstrip() + "\n" for name, page in PAGES.items()}
+    return pages | {README: readme()}
 
 
 def main(arguments: list[str]) -> int:
+    """Write what is not current, or with `--check` only say so."""
     FOLDER.mkdir(exist_ok=True)
-    stale = [n for n, text in render().items() if not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text]
-    if "--check" in arguments:
-        print("\n".join(f"docs/reference/{name} is not current: run make docs-pages" for name in stale))
-        return 1 if stale else 0
-    for name in stale:
-        (FOLDER / name).write_text(render()[name])
-        print(f"wrote docs/reference/{name}")
-    return 0
+    stale = {path: text for path, text in render().items() if not path.is_file() or path.read_text() != text}
+    for path, text in stale.items():
+        if "--check" in arguments:
+            sys.stdout.write(f"{path.relative_to(ROOT)} is not current: run make docs-pages\n")
+        else:
+            path.write_text(text)
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return 1 if stale and "--check" in arguments else 0
 
 
 if __name__ == "__main__":

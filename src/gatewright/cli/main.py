@@ -40,7 +40,7 @@ Start here:
     gatewright init                       # write a configuration to edit
     gatewright serve -c gatewright.yaml
 
-Exit codes: 0 done; 1 could not be carried out; 2 the command line or the configuration is wrong.
+Exit codes: 0 done; 1 could not be carried out; 2 the command line or the configuration is wrong; 130 interrupted.
 """
 
 
