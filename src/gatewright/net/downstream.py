@@ -22,6 +22,8 @@ from gatewright.wire.http1 import Malformed, Request, RequestParser
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S: Final = 2.0
+DRAIN_GRACE_S: Final = 1.0
+"""How long an idle connection of a draining worker may still bring a request."""
 _WRITE_HIGH_BYTES: Final = 65_536
 """Unsent bytes at which an answer's source is paused."""
 _MAX_WAITING: Final = 64
@@ -77,8 +79,14 @@ class Listener:
         return Connection(self)
 
     def drain(self) -> None:
-        """Close idle connections; the others close behind the answer they are on."""
+        """Close every connection behind the answer it is on, or behind the next; one that stays idle after a grace.
+
+        At once would be wrong even for idle ones: a request may be on its way, on a new connection most of all.
+        """
         self.draining = True
+        asyncio.get_running_loop().call_later(DRAIN_GRACE_S, self._close_idle)
+
+    def _close_idle(self) -> None:
         for connection in list(self.connections):
             connection.close_if_idle()
 
