@@ -58,7 +58,7 @@ bench: .venv/.ready
 	$(BIN)/python docs/generate.py
 
 docs: docs-pages .venv/.docs
-	$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "docs: site/index.html"
 
 docs-pages: .venv/.ready
