@@ -1,4 +1,4 @@
-"""A reload, a rolling restart and a killed worker under 200 open streams and continuous load lose nothing they need not.
+"""Reload, rolling restart and killed workers under 200 open streams and continuous load: nothing is lost in vain.
 
 The whole gateway with two workers, and a provider whose streams stop in the middle until the test lets them go on.
 """
