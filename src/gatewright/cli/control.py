@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
 from gatewright.cli.control_command import ControlOptions, parse_options
+from gatewright.cli.egress import apply_egress_proxy
 from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
 from gatewright.control.access_log import AccessLog
@@ -29,13 +30,16 @@ def build_reading(options: ControlOptions, log: Log) -> Reading | None:
         return None
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
     source = FileSource(options.config, environment=environment, overrides=options.overrides)
-    return Reading(source, lambda document: check(document, options.local_children), log)
+    return Reading(source, lambda document: check(document, options.local_children, environment), log)
 
 
-def check(document: Gateway, local_children: Sequence[LocalChild]) -> Gateway:
-    """The document as it is served: built for trial, its local models bound. Raises InvalidConfig with every error."""
+def check(document: Gateway, local_children: Sequence[LocalChild], environment: Mapping[str, str]) -> Gateway:
+    """The document as it is served: built for trial, given the environment's egress proxy, its local models bound.
+
+    Raises InvalidConfig with every error.
+    """
     build_for_trial(document)
-    return bind_local_models(document, local_children)
+    return bind_local_models(apply_egress_proxy(document, environment), local_children)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatewright.cli.egress import apply_egress_proxy
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
@@ -24,7 +25,7 @@ class Checked(Struct, frozen=True):
     written: Gateway
     """The document as it was written."""
     served: Gateway
-    """The same with every local model bound to the process that will serve it."""
+    """The same with the environment's egress proxy, and every local model bound to the process that will serve it."""
     local_children: tuple[LocalChild, ...]
     snapshot: Snapshot
     """As a worker would compile what was written."""
@@ -42,13 +43,14 @@ def check_loaded(loaded: Loaded, reserve: Callable[[], int] = lambda: 0) -> Chec
 
     `reserve` gives a port for each local model; what is only checked needs none.
     """
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
     document = loaded.document
     if document is None:
         raise InvalidConfig(loaded.errors)
     try:
         snapshot = build_for_trial(document)
         children = plan_local_children(document, models_dir(), reserve)
-        served = bind_local_models(document, children)
+        served = bind_local_models(apply_egress_proxy(document, environment), children)
     except InvalidConfig as refused:
         raise InvalidConfig(loaded.place(refused.errors)) from None
     return Checked(document, served, children, snapshot, loaded.warnings)

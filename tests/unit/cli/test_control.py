@@ -40,6 +40,6 @@ def test_a_file_is_read_with_the_overrides(tmp_path: Path) -> None:
 def test_local_models_are_bound_to_the_children_that_run() -> None:
     document = load([("g.yaml", LOCAL)], lambda scheme, name: None).document
     assert document is not None
-    assert check(document, [CHILD]).providers["laptop/smollm2"]["url"] == "http://127.0.0.1:4711/v1"
+    assert check(document, [CHILD], {}).providers["laptop/smollm2"]["url"] == "http://127.0.0.1:4711/v1"
     with pytest.raises(InvalidConfig, match="not running"):
-        check(document, [])
+        check(document, [], {})
