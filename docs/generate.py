@@ -22,6 +22,7 @@ from msgspec import inspect as mi
 from gatewright.cli.main import HELP, build_app
 from gatewright.config.documents import Gateway, ProviderConfig
 from gatewright.config.field_docs import field_docs, summary
+from gatewright.control.health import Process, Readiness, Workers
 from gatewright.core.errors import KINDS, Kind, Retry
 from gatewright.core.secret import Secret
 from gatewright.dialects import DIALECTS
@@ -29,6 +30,7 @@ from gatewright.filters import FILTERS
 from gatewright.providers import PROVIDERS
 from gatewright.server.routes import MODELS, ROUTES
 from gatewright.telemetry import names
+from gatewright.telemetry.access_line import AccessLine
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "docs/reference"
@@ -75,6 +77,32 @@ another attempt, before the first byte of the answer has gone out.
 
 A message marked *in the log only* is replaced by the sentence given here; the log has the cause under the request's
 `x-request-id`.
+""",
+    "access_log": """\
+# Access log
+
+One line for each finished exchange on standard output, whatever its end was. `log.access` chooses `json` lines, `text`
+for people, or `off`; `auto` is text on a terminal and JSON otherwise. What the gateway says about itself goes to
+standard error.
+
+Lines are written by the control process. A reader that does not keep up costs lines, never requests; lines thrown away
+are counted in `gatewright_access_log_lost_lines_total`. Members that do not apply to an exchange are left out.
+""",
+    "admin": """\
+# Admin listener
+
+Health and metrics, on an address of its own (`admin`, default `127.0.0.1:8081`). It changes nothing, shows no secret
+and asks for no key: keep it on loopback or a private network.
+
+| path | what it answers |
+| --- | --- |
+| `GET /livez` | 200 for as long as the control process answers at all |
+| `GET /readyz` | 200 when requests are served, 503 when not; the body below says why |
+| `GET /version` | the version of the gateway and of its Python |
+| `GET /metrics` | [metrics](metrics.md) in the Prometheus text format, or OpenMetrics when asked for |
+
+While a reload is refused `/readyz` stays 200, since the configuration before keeps serving; `refused_reload` says why,
+and the gauge `gatewright_configuration_refused` is 1.
 """,
     "metrics": """\
 # Metrics
@@ -288,6 +316,28 @@ def metrics() -> str:
     )
 
 
+def members_table(cls: type[Struct]) -> str:
+    """The members of something the gateway writes."""
+    docs = field_docs(cls)
+    info = mi.type_info(cls)
+    assert isinstance(info, mi.StructType)
+    return table(
+        ("member", "type", "meaning"),
+        ((f"`{f.encode_name}`", type_words(f.type), docs.get(f.name, "")) for f in info.fields),
+    )
+
+
+def access_log() -> str:
+    return "\n".join([INTRODUCTIONS["access_log"], members_table(AccessLine)])
+
+
+def admin() -> str:
+    parts = [INTRODUCTIONS["admin"]]
+    for cls in (Readiness, Workers, Process):
+        parts += [f"## {title(cls)}\n", summary(cls) + "\n", members_table(cls)]
+    return "\n".join(parts)
+
+
 def cli() -> str:
     group = typer.main.get_command(build_app())
     parts = ["# Command line\n", HELP]
@@ -334,6 +384,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "surfaces.md": surfaces,
     "errors.md": errors,
     "metrics.md": metrics,
+    "access-log.md": access_log,
+    "admin.md": admin,
     "cli.md": cli,
 }
 

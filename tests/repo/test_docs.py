@@ -14,11 +14,13 @@ import yaml
 from gatewright.cli.main import COMMANDS, build_app
 from gatewright.config.documents import Gateway
 from gatewright.config.load import load
+from gatewright.control.health import Process, Readiness, Workers
 from gatewright.core.errors import Kind
 from gatewright.dialects import DIALECTS
 from gatewright.filters import FILTERS
 from gatewright.providers import PROVIDERS
 from gatewright.telemetry import names
+from gatewright.telemetry.access_line import AccessLine
 
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -75,6 +77,11 @@ def test_every_setting_of_providers_and_filters_has_its_words(generator: ModuleT
         docs = generator.field_docs(kind.config)
         assert kind.summary.endswith("."), kind.name
         assert [field for field in kind.config.__struct_fields__ if not docs.get(field)] == [], kind.name
+
+
+def test_every_member_the_gateway_writes_has_its_words(generator: ModuleType) -> None:
+    for cls in (AccessLine, Readiness, Workers, Process):
+        assert [name for name in cls.__struct_fields__ if not generator.field_docs(cls).get(name)] == [], cls.__name__
 
 
 def test_every_command_and_option_is_documented(root: Path) -> None:

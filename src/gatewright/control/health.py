@@ -11,17 +11,22 @@ class Workers(Struct, frozen=True):
     """How many workers there are."""
 
     ready: int
+    """Workers that serve."""
     wanted: int
+    """Workers there should be."""
 
 
 class Process(Struct, frozen=True):
     """One supervised process."""
 
     name: str
+    """`worker-N`, `control`, or a local model as `provider/model`."""
     state: str
     """`starting`, `ready`, `draining`, `waiting` (about to be started again) or `failed` (time and again)."""
     pid: int
+    """Its process id."""
     restarts: int
+    """How often it ended unexpectedly and was started again."""
 
 
 class Readiness(Struct, frozen=True):
@@ -34,9 +39,11 @@ class Readiness(Struct, frozen=True):
     version: int
     """Version of the configuration that is served; 0 before the first."""
     workers: Workers
+    """How many serve."""
     refused_reload: str
     """Why the last reload was refused; empty when it was not."""
     processes: list[Process]
+    """Everything the supervisor keeps running."""
 
 
 def judge(status: Status | None) -> Readiness:

@@ -33,10 +33,13 @@ class AccessLine(Struct, kw_only=True):
     first_byte_ms: float | None = None
     """To the first byte of the answer."""
     input_tokens: int | None = None
-    """As reported by the provider, like the three below."""
+    """All input tokens; as reported by the provider, like the three below."""
     cached_input_tokens: int | None = None
+    """Of these, read from the provider's prompt cache."""
     output_tokens: int | None = None
+    """All output tokens."""
     reasoning_tokens: int | None = None
+    """Of these, spent on reasoning."""
     attempts: int = 0
     """How many times an upstream was tried."""
     bytes_in: int = 0
