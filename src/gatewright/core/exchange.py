@@ -41,6 +41,8 @@ class Exchange:
     surface: Surface | None = None
     dialect: Dialect | None = None
     consumer: Consumer = ANONYMOUS
+    is_identified = False
+    """Whether `consumer` is who the caller was found to be."""
     fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
     stream = False
     requested_model = ""

@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_turn",
         "_waiting",
+        "caller",
         "is_http10",
     )
 
@@ -134,6 +135,8 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._keep_alive = True
         self.is_http10 = False
+        self.caller: tuple[object, object, object] | None = None
+        """What the handler found out about the caller, with what that depends on; the handler's own."""
 
     # -- answering: called by the handler -------------------------------------------------------------------------
 

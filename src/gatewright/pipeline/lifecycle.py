@@ -59,6 +59,7 @@ def identify(x: Exchange) -> None:
         consumer = snapshot.consumer_of(key)
         if consumer is not None:
             x.consumer = consumer
+            x.is_identified = True
             return
     if snapshot.anonymous:
         x.consumer = ANONYMOUS
@@ -87,7 +88,8 @@ def find_model(snapshot: Snapshot, name: str) -> PublishedModel:
 
 async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:
     """Take a model call to the head of its answer. Raises GatewayError; `x` then says how far it came."""
-    identify(x)
+    if not x.is_identified:
+        identify(x)
     snapshot: Snapshot = x.snapshot
     fields, name, stream = parse_request(x.body)
     x.fields = fields

@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Consumer, Exchange, Reply
 from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
 from gatewright.dialects.openai.models import render_model, render_models
@@ -81,6 +81,8 @@ class DataPlane:
             if x.surface is MODELS.surface:
                 self._answer(connection, x, self._list_models(x, request.path))
                 return
+            if request.head is not None:
+                self._recognise(connection, request, x)
             answer = await open_exchange(x, dialect, self._ports, self._pools.send)
             if isinstance(answer, Reply):
                 self._answer(connection, x, answer)
@@ -107,6 +109,16 @@ class DataPlane:
         error = GatewayError(malformed.kind, malformed.message)
         self._answer_error(connection, x, error, dialect_of(malformed.path), malformed.method)
         self._close(x)
+
+    def _recognise(self, connection: Connection, request: Request, x: Exchange) -> None:
+        """Take the consumer from the request before, when head and snapshot are still the same."""
+        known = connection.caller
+        if known is not None and known[0] is request.head and known[1] is x.snapshot:
+            x.consumer = cast(Consumer, known[2])
+            x.is_identified = True
+            return
+        identify(x)
+        connection.caller = (request.head, x.snapshot, x.consumer)
 
     # -- one exchange ---------------------------------------------------------------------------------------------
 

@@ -14,9 +14,12 @@ import re
 from typing import Final
 
 import httptools
-from msgspec import Struct
 
 from gatewright.core.errors import Kind
+from gatewright.wire.known_head import KnownHead
+from gatewright.wire.request import Malformed, Request
+
+__all__ = ["Malformed", "MalformedResponse", "Request", "RequestParser", "ResponseParser"]
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ONLY_ONCE: Final = frozenset((b"host", b"authorization", b"x-api-key", b"api-key", b"content-type", b"x-request-id"))
@@ -27,32 +30,6 @@ _MAX_HEAD_BYTES: Final = 262_144
 _MAX_FIELDS: Final = 1_000
 _TOO_MANY_FIELDS: Final = f"it has more than {_MAX_FIELDS:,} headers"
 """Limits of an upstream's head, interim answers and trailers included; far above what any provider sends."""
-
-
-class Request(Struct):
-    """One complete request."""
-
-    method: bytes
-    path: bytes
-    """The target up to `?`, as sent (percent-encoding untouched)."""
-    query: bytes
-    headers: dict[bytes, bytes]
-    """Lower-case names; repeated fields are joined with `, `."""
-    body: bytes
-    keep_alive: bool
-    """Whether the connection stays usable after this message, by the client's wish and HTTP version."""
-    is_http10: bool
-    """Whether the client is of HTTP/1.0 and so cannot read a chunked answer."""
-
-
-class Malformed(Struct):
-    """A request that cannot be served, with what little is known of it; the connection must be closed after it."""
-
-    kind: Kind
-    message: str
-    method: bytes
-    path: bytes
-    headers: dict[bytes, bytes]
 
 
 class _Refused(Exception):
@@ -82,6 +59,7 @@ class RequestParser:
         "_host",
         "_is_fresh",
         "_is_http10",
+        "_known",
         "_parser",
         "_refused",
         "_target",
@@ -115,9 +93,15 @@ class RequestParser:
         self._is_http10 = False
         self._expects_continue = False
         self._refused: _Refused | None = None
+        self._known: KnownHead | None = None
 
     def feed(self, data: bytes) -> list[Request | Malformed]:
         """All messages completed by `data`."""
+        between = not (self.in_head or self.in_body)
+        if between and self._known is not None:
+            request = self._known.match(data, self.max_body_bytes)
+            if request is not None:
+                return [request]
         self._is_fresh = False
         body_bytes = self._body_bytes
         self._tokenize(data)
@@ -131,6 +115,8 @@ class RequestParser:
         done = self._done
         if done:
             self._done = []
+            if between and len(done) == 1 and isinstance(done[0], Request):
+                self._known = KnownHead.learn(data, done[0])
         return done
 
     def take_continue(self) -> bool:

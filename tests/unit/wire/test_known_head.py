@@ -1,0 +1,99 @@
+"""A head that is recognised gives the same request as one that is parsed, and nothing else is recognised."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewright.wire.http1 import Malformed, Request, RequestParser
+
+HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer k\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n"
+
+
+def make_parser() -> RequestParser:
+    return RequestParser(max_header_bytes=4096, max_headers=20, max_body_bytes=1000)
+
+
+def message(body: bytes) -> bytes:
+    return HEAD % len(body) + body
+
+
+def plain(found: Request | Malformed) -> dict[str, object]:
+    return {**msgspec.structs.asdict(found), "head": None}
+
+
+@given(st.lists(st.binary(max_size=1200), min_size=1, max_size=5), st.binary(max_size=40))
+def test_same_result_as_parsing_alone(bodies: list[bytes], rubbish: bytes) -> None:
+    parser = make_parser()
+    for body in bodies:
+        known = parser.feed(message(body))
+        assert list(map(plain, known)) == list(map(plain, make_parser().feed(message(body))))
+        if isinstance(known[0], Malformed):
+            return
+    parsed_only = make_parser()
+    parsed_only.feed(message(b"x"))
+    parsed_only._known = None
+    cut = message(b"y")[: len(rubbish)] + rubbish
+    assert list(map(plain, parser.feed(cut))) == list(map(plain, parsed_only.feed(cut)))
+
+
+def test_only_equal_heads_share_an_identity() -> None:
+    parser = make_parser()
+    (first,) = parser.feed(message(b"one"))
+    (second,) = parser.feed(message(b"three"))
+    (third,) = parser.feed(message(b"three!"))
+    (other,) = parser.feed(message(b"one").replace(b"Bearer k", b"Bearer l"))
+    assert isinstance(first, Request)
+    assert isinstance(second, Request)
+    assert isinstance(third, Request)
+    assert isinstance(other, Request)
+    assert first.head is None
+    assert second.head is not None
+    assert second.head is third.head
+    assert other.head is None
+    assert third.headers[b"content-length"] == b"6"
+    assert other.headers[b"authorization"] == b"Bearer l"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: +3"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 3, 3"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 0x3"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 3\r\nContent-Length: 3"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 3\r\nTransfer-Encoding: chunked"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 99999999999999999999"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: 2000"),
+        message(b"abc").replace(b"Content-Length: 3", b"Content-Length: \xb2"),
+    ],
+)
+def test_a_bad_length_is_refused_behind_a_known_head(data: bytes) -> None:
+    parser = make_parser()
+    parser.feed(message(b"abc"))
+    parser.feed(message(b"abc"))
+    (refused,) = parser.feed(data)
+    assert isinstance(refused, Malformed)
+
+
+def test_two_at_once_and_one_in_pieces_go_through_the_parser() -> None:
+    parser = make_parser()
+    parser.feed(message(b"abc"))
+    both = parser.feed(message(b"abc") + message(b"defg"))
+    assert [request.body for request in both if isinstance(request, Request)] == [b"abc", b"defg"]
+    assert parser.feed(message(b"hij")[:-1]) == []
+    (request,) = parser.feed(b"j")
+    assert isinstance(request, Request)
+    assert request.body == b"hij"
+
+
+def test_a_request_without_a_body_is_known_too() -> None:
+    parser = make_parser()
+    data = b"GET /v1/models HTTP/1.1\r\nHost: gw\r\n\r\n"
+    parser.feed(data)
+    (request,) = parser.feed(data)
+    assert isinstance(request, Request)
+    assert request.head is not None
+    assert (request.method, request.path, request.body) == (b"GET", b"/v1/models", b"")
