@@ -52,4 +52,5 @@ OPENAI: Final = ProviderType(
     "OpenAI's API.",
     environment="OPENAI_API_KEY",
     default_models=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"),
+    example_model="gpt-4.1-mini",
 )

@@ -228,9 +228,7 @@ def _unknown(provider: str, model: str, known: Sequence[str]) -> str:
     names = ", ".join(known)
     if model.endswith("*"):
         return f"the local provider `{provider}` passes no names through; name one of its models: {names}"
-    return (
-        f"the local provider `{provider}` has no model `{model}`, only {names}; others go under its `models`"
-    )
+    return f"the local provider `{provider}` has no model `{model}`, only {names}; others go under its `models`"
 
 
 def _missing(model: str, file: LocalModel, folder: Path) -> str:

@@ -88,12 +88,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = parse_options()
     try:
-        server = xllamacpp.Server(build_parameters(options))
+        server = xllamacpp.Server(build_parameters(options))  # noqa: F841 - it serves for as long as it is referred to
     except RuntimeError as error:
         sys.exit(f"local model {options.name}: {options.model} cannot be served: {error}")
     wait_for_end(options.channel_fd)
-    del server
-    # A generation that runs has nobody left to answer to.
+    # Not by way of the server's own end: that waits for ever when it comes right after the start (in one of ten tries),
+    # and a generation that runs has nobody left to answer to.
     os._exit(0)
 
 
