@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec import inspect as mi
 
 from gatewright.cli.main import HELP, build_app
-from gatewright.config.documents import Gateway, ProviderConfig
+from gatewright.config.documents import Gateway, Policy, ProviderConfig
 from gatewright.config.field_docs import field_docs, summary
 from gatewright.control.health import Process, Readiness, Workers
 from gatewright.core.errors import KINDS, Kind, Retry
@@ -172,6 +172,13 @@ def default_words(field: mi.Field) -> str:
     return f"`{default}`"
 
 
+DEFERRED: Final[Mapping[tuple[type, str], str]] = {
+    (Gateway, "providers"): "mapping of name to [Provider](#provider)",
+    (Policy, "config"): "settings of the [filter](filters.md)",
+}
+"""Sections whose shape depends on a name, which the documents hold as plain data."""
+
+
 def fields_table(cls: type[Struct], hidden: Collection[str] = ()) -> str:
     """The settings of one section."""
     docs = field_docs(cls)
@@ -180,7 +187,12 @@ def fields_table(cls: type[Struct], hidden: Collection[str] = ()) -> str:
     return table(
         ("setting", "type", "default", "meaning"),
         (
-            (f"`{f.encode_name}`", type_words(f.type), default_words(f), docs.get(f.name, ""))
+            (
+                f"`{f.encode_name}`",
+                DEFERRED.get((cls, f.name)) or type_words(f.type),
+                default_words(f),
+                docs.get(f.name, ""),
+            )
             for f in info.fields
             if f.name not in hidden
         ),
