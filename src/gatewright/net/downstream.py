@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, cast
 from gatewright.config.documents import Limits, Timeouts
 from gatewright.core.errors import Kind
 from gatewright.net.deadlines import Deadline, Deadlines
+from gatewright.net.outbox import Outbox
 from gatewright.net.turns import Turn
 from gatewright.wire.http1 import Malformed, Request, RequestParser
 
@@ -63,6 +64,7 @@ class Listener:
     ) -> None:
         self.loop = loop
         self.handler = handler
+        self.outbox = Outbox(loop)
         self.deadlines = deadlines
         self.limits = limits
         self.timeouts = timeouts
@@ -155,26 +157,27 @@ class Connection(asyncio.Protocol):
         """Send one whole answer, head and body."""
         transport = self._transport
         if transport is not None:
-            transport.write(message)
+            self._listener.outbox.send(transport, message)
 
     def begin_stream(self, head: bytes, source: Source) -> None:
         """Send the head of a streamed answer; `source` is paused while the client is slow."""
         self._streaming = True
         self._source = source
         if self._transport is not None:
-            self._transport.write(head)
+            self._listener.outbox.send(self._transport, head)
             if self._stalled:
                 source.pause()
 
     def write_piece(self, piece: bytes) -> None:
         """Send some bytes of a streamed answer."""
         if self._transport is not None:
-            self._transport.write(piece if self.is_http10 else b"%x\r\n%b\r\n" % (len(piece), piece))
+            framed = piece if self.is_http10 else b"%x\r\n%b\r\n" % (len(piece), piece)
+            self._listener.outbox.send(self._transport, framed)
 
     def end_stream(self) -> None:
         """The streamed answer is complete."""
         if self._transport is not None and not self.is_http10:
-            self._transport.write(b"0\r\n\r\n")
+            self._listener.outbox.send(self._transport, b"0\r\n\r\n")
         self._streaming = False
         self._source = None
 
@@ -188,6 +191,7 @@ class Connection(asyncio.Protocol):
             return
         self._closing = True
         self._waiting.clear()
+        self._listener.outbox.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._transport.resume_reading()
@@ -270,7 +274,7 @@ class Connection(asyncio.Protocol):
         elif parser.in_body:
             self._deadline.arm(self._timeouts.body_idle_s)
             if parser.take_continue() and self._transport is not None:
-                self._transport.write(_CONTINUE)
+                self._listener.outbox.send(self._transport, _CONTINUE)
 
     def _begin(self, message: Request | Malformed) -> None:
         listener = self._listener
@@ -321,6 +325,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         if self._transport is not None:
+            self._listener.outbox.flush()
             self._transport.close()
 
     def _on_deadline(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.connect import build_tls, open_connection
 from gatewright.net.deadlines import Deadlines
+from gatewright.net.outbox import Outbox
 from gatewright.net.tasks import TaskGroup
 from gatewright.net.upstream import Answer, UpstreamConnection
 from gatewright.pipeline.provider import Origin, Upstream
@@ -22,6 +23,7 @@ class Pool:
         self._loop = loop
         self._deadlines = deadlines
         self._origin = origin
+        self._outbox = Outbox(loop)
         self._tls: ssl.SSLContext | None = None
         self._idle: list[UpstreamConnection] = []
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -61,7 +63,7 @@ class Pool:
             self._idle.pop().close()
 
     def _make(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, self._deadlines, self._on_idle, self._on_closed)
+        return UpstreamConnection(self._loop, self._deadlines, self._outbox, self._on_idle, self._on_closed)
 
     def _context(self) -> ssl.SSLContext | None:
         if not self._origin.tls:

@@ -20,11 +20,14 @@ from gatewright.config.documents import UpstreamTimeouts
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.ports import StreamSink
 from gatewright.net.deadlines import Deadline, Deadlines
+from gatewright.net.outbox import Outbox
 from gatewright.wire.coding import Inflater, UnknownCoding
 from gatewright.wire.http1 import MalformedResponse, ResponseParser
 
 IDLE_S: Final = 55.0
 """An idle connection is closed after this: sooner than the 60 s at which most load balancers do."""
+_MAX_WAITING_BYTES: Final = 65_536
+"""Bytes of a stream that may be read before anyone takes them."""
 _FRESH_S: Final = 1.0
 """A connection used this recently is taken without asking the kernel whether it is still open."""
 _BYTES_ACKED_AT: Final = 120
@@ -74,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_max_response_bytes",
         "_on_closed",
         "_on_idle",
+        "_outbox",
         "_parser",
         "_paused",
         "_pieces",
@@ -90,11 +94,13 @@ class UpstreamConnection(asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         deadlines: Deadlines,
+        outbox: Outbox,
         on_idle: Callable[[UpstreamConnection], None],
         on_closed: Callable[[UpstreamConnection], None],
     ) -> None:
         self._loop = loop
         self._deadlines = deadlines
+        self._outbox = outbox
         self._deadline = Deadline(deadlines, self._on_deadline)
         self._on_idle = on_idle
         self._on_closed = on_closed
@@ -148,7 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             self._waiter = None
             raise self._reset_error(untouched=True)
-        transport.write(request)
+        self._outbox.send(transport, request)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -172,6 +178,8 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is not self._answer:
             return
         self._sink = sink
+        if self._paused:
+            self.resume(answer)  # if the client is slow too, its connection pauses again on the first piece
         pieces, self._pieces = self._pieces, []
         for piece in pieces:
             sink.on_data(piece)
@@ -255,7 +263,7 @@ class UpstreamConnection(asyncio.Protocol):
         answer = self._answer
         if waiter is None or answer is None:
             # A stream whose sink is not attached yet: pieces wait, reading pauses if they become many.
-            if self._size > 1_048_576 and answer is not None:
+            if self._size > _MAX_WAITING_BYTES and answer is not None:
                 self.pause(answer)
             return
         if self._size > self._max_response_bytes:
