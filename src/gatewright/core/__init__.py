@@ -1,1 +1,1 @@
-"""The vocabulary every other room speaks: errors, secrets, usage, exchanges, ports. No I/O, no imports from other rooms."""
+"""The vocabulary every other room speaks: errors, secrets, usage, exchanges, ports. No I/O, no other room."""

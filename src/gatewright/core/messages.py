@@ -33,7 +33,7 @@ class Drain(Struct, frozen=True, tag="drain"):
 
 
 class Ready(Struct, frozen=True, tag="ready"):
-    """Child to supervisor: serving under this version (control, which has none of its own: the last one it was told)."""
+    """Child to supervisor: serving under this version (control, which has none of its own: the last it was told)."""
 
     version: int
 

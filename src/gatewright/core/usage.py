@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Token counts of one answer. Totals include their parts; a vendor that counts otherwise is normalised on reading."""
+    """Token counts of one answer. Totals include their parts; other counting rules are normalised on reading."""
 
     input_total: int = 0
     """All input tokens, those read from or written to a prompt cache included."""

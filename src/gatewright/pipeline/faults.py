@@ -1,4 +1,4 @@
-"""What an upstream's error answer means for the exchange: its kind, what the client may see, whether to try elsewhere."""
+"""What an upstream's error answer means: its kind, what the client may see, whether to try elsewhere."""
 
 from __future__ import annotations
 

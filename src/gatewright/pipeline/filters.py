@@ -19,7 +19,7 @@ C = TypeVar("C", bound=Document)
 
 
 class Filter:
-    """The code behind a policy. Subclasses override the phases they need; a hook that is not overridden is never called.
+    """The code behind a policy. Subclasses override the phases they need; other hooks are never called.
 
     Request hooks run once per exchange, before a target is picked, so failover cannot multiply what they count. They
     may change `x.fields`, answer with a `Reply`, or refuse with `GatewayError`. Response hooks run before bytes leave

@@ -1,4 +1,4 @@
-"""The compiled configuration an exchange runs under: immutable, swapped by one assignment, held to the exchange's end."""
+"""The compiled configuration an exchange runs under: immutable, swapped by one assignment, held to its end."""
 
 from __future__ import annotations
 

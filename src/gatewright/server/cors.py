@@ -39,8 +39,8 @@ class CorsPolicy:
             return None
         wanted = headers.get(b"access-control-request-headers", b"authorization, content-type")
         return (
-            allowed
-            + b"access-control-allow-methods: GET, POST\r\naccess-control-allow-headers: %b\r\naccess-control-max-age: %d\r\n"
+            allowed + b"access-control-allow-methods: GET, POST\r\n"
+            b"access-control-allow-headers: %b\r\naccess-control-max-age: %d\r\n"
             % (
                 wanted,
                 self._max_age_s,

@@ -1,4 +1,4 @@
-"""The data plane of one worker: the border of every exchange, where it is answered, settled and recorded exactly once."""
+"""The data plane of one worker: the border of every exchange, where it is answered, settled and recorded once."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def render_head(
     close: bool,
     chunked: bool = True,
 ) -> bytes:
-    """The head of an answer. `headers` are whole lines; without `length` it is chunked, or else ends with the connection."""
+    """The head of an answer. `headers` are whole lines; without `length` it is chunked, or ends with the connection."""
     if length is not None:
         framing = b"content-length: %d\r\n" % length
     else:

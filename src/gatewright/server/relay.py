@@ -1,4 +1,4 @@
-"""The way of a streamed answer: upstream bytes through the codec and the filters to the client, without a task switch."""
+"""The way of a streamed answer: upstream bytes through codec and filters to the client, without a task switch."""
 
 from __future__ import annotations
 

@@ -36,6 +36,8 @@ ANSWER_S: Final = 30.0
 """How long a worker may take to answer a new configuration; beyond it the worker hangs and is killed."""
 STARTS_TO_GIVE_UP: Final = 5
 """Failed starts of one worker, before any worker was ever ready, that end the gateway."""
+WORKERS_FIRST_S: Final = 2.0
+"""How long control and services wait for the first workers, at most."""
 PROBE_S: Final = 0.1
 """Between two questions to a service whether it is ready."""
 _STDERR: Final = 2
@@ -73,6 +75,8 @@ class Supervisor:
         self._had_terminal = os.isatty(_STDERR)
         self._listeners: list[socket.socket] = []
         self._tasks = asyncio.TaskGroup()
+        self._begun = asyncio.Event()
+        """Set when the first workers serve, or never will."""
         self._stop = asyncio.Event()
         self._workers = [self._build_keeper(f"worker-{slot}", slot) for slot in range(1, plan.workers + 1)]
         self._control = Keeper(
@@ -90,9 +94,10 @@ class Supervisor:
         try:
             async with self._tasks:
                 self._take_signals()
-                # Workers first: the first request matters most.
-                keepers = (*self._workers, self._control, *self._services)
-                running = [self._tasks.create_task(keeper.keep(), name=keeper.name) for keeper in keepers]
+                running = self._keep(self._workers)
+                # The first request matters most: the others do not take processor time from the workers' start.
+                await self._wait_for_workers()
+                running += self._keep([self._control, *self._services])
                 await self._stop.wait()
                 self._stop_rolling(running)
                 await self._shut_down()
@@ -101,6 +106,15 @@ class Supervisor:
                 child.kill()
             self._close_sockets()
         return self._exit_code
+
+    def _keep(self, keepers: Sequence[Keeper]) -> list[asyncio.Task[None]]:
+        return [self._tasks.create_task(keeper.keep(), name=keeper.name) for keeper in keepers]
+
+    async def _wait_for_workers(self) -> None:
+        """Until workers serve, or after a while in which they should."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WORKERS_FIRST_S):
+                await self._begun.wait()
 
     # -- sockets and children -----------------------------------------------------------------------------------------
 
@@ -238,6 +252,7 @@ class Supervisor:
         good = self._rollout.good
         assert good is not None  # that is what was just committed
         self._last_error = ""
+        self._begun.set()
         self._log.info("serving", version=good.version, workers=len(self._worker_children()))
         if self._control.current is not None:
             self._control.current.send(good)
@@ -324,6 +339,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
 
     def _request_stop(self) -> None:
+        self._begun.set()
         self._stop.set()
 
     def _on_interrupt(self) -> None:

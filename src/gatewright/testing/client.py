@@ -49,7 +49,10 @@ class PeerClosed(Exception):
 
 
 class RawClient:
-    """One connection to a server. Every read has a time limit, after which TimeoutError is raised."""
+    """One connection to a server. Every read has a time limit, after which TimeoutError is raised.
+
+    `receive_buffer` and `segment_bytes` make the kernel's buffers as small as those of a slow client far away.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class RawClient:
         *,
         timeout_s: float = 5.0,
         receive_buffer: int = 0,
+        segment_bytes: int = 0,
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
     ) -> None:
@@ -66,6 +70,9 @@ class RawClient:
             if receive_buffer:
                 # Set before connecting, so that the window offered to the peer is small from the start.
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if segment_bytes:
+                # Loopback's 64 KiB segments make the peer's kernel buffer megabytes; a real path has 1,400 or so.
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment_bytes)
             plain.settimeout(timeout_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.connect(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -86,16 +87,20 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._mark_left()
-        self.is_open = False
-        self._lost.set()
         self._may_write.set()
-        self._director.on_change()
+        # The socket itself is closed behind this call; who sees `is_open` false may rely on that.
+        asyncio.get_running_loop().call_soon(self._mark_closed)
 
     def pause_writing(self) -> None:
         self._may_write.clear()
 
     def resume_writing(self) -> None:
         self._may_write.set()
+
+    def _mark_closed(self) -> None:
+        self.is_open = False
+        self._lost.set()
+        self._director.on_change()
 
     def _mark_left(self) -> None:
         if self.left_s is None:
@@ -164,7 +169,7 @@ class Connection(asyncio.Protocol):
             piece = data[start : start + _PIECE_BYTES]
             self._transport.write(piece)
             await self._may_write.wait()
-            if not self.is_open:
+            if self._transport.is_closing():
                 raise _PeerLeft
             self.sent_bytes += len(piece)
 
@@ -183,6 +188,6 @@ class Connection(asyncio.Protocol):
         raise _PeerLeft
 
     def _reset(self) -> None:
-        if self.is_open:
+        with contextlib.suppress(OSError):  # closed already
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_ON_CLOSE)
-            self._transport.abort()
+        self._transport.abort()

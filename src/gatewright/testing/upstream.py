@@ -25,6 +25,8 @@ from gatewright.testing.steps import Step
 
 _HANDSHAKE_S: Final = 0.2
 """How long a handshake that is under way may hold up a stop."""
+_ACCEPTS: Final = 100
+"""Connections accepted in one turn, so that a busy upstream does not let its backlog overflow."""
 
 
 class ScriptedUpstream:
@@ -172,13 +174,15 @@ class ScriptedUpstream:
                 await connection.abandon()
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            accepted, _ = listener.accept()
-        except BlockingIOError:
-            return
-        task = asyncio.get_running_loop().create_task(self._open(accepted))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        loop = asyncio.get_running_loop()
+        for _ in range(_ACCEPTS):
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return
+            task = loop.create_task(self._open(accepted))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
 
     async def _open(self, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()

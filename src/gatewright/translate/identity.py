@@ -21,11 +21,12 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """The largest event held back while its end has not come; a base64 image in one event fits."""
 
 _fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
-
-
 _string_decoder = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
 _MODEL: Final = b'"model"'
+_MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*')
+_MAX_TRIES: Final = 8
+"""Members named `model`, at any depth, that are tried for being the answer's own; each try decodes the answer."""
 _STREAM_VALUES: Final = {b"true": True, b"false": False, b"null": False}
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -100,14 +101,18 @@ def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None)
         ) from None
     if published is None or model is None:
         return body, usage
-    # All other bytes are kept where it is certain which member is the right one.
-    found = _find_model(body, bytes(model))
+    return _renamed(body, bytes(model), bytes(published)), usage
+
+
+def _renamed(body: bytes, value: bytes, published: bytes) -> bytes:
+    """A JSON object whose top-level `model`, spelled `value`, is replaced; all other bytes stay."""
+    found = _find_model(body, value) or _try_models(body, value)
     if found is not None:
         start, end = found
-        return b"".join((body[:start], published, body[end:])), usage
+        return b"".join((body[:start], published, body[end:]))
     fields = _fields_decoder.decode(body)
-    fields["model"] = published
-    return _encoder.encode(fields), usage
+    fields["model"] = msgspec.Raw(published)
+    return _encoder.encode(fields)
 
 
 def _find_model(body: bytes, value: bytes) -> tuple[int, int] | None:
@@ -122,6 +127,27 @@ def _find_model(body: bytes, value: bytes) -> tuple[int, int] | None:
     if start < 0 or body[at + 7 : start].strip(b" \t\r\n") != b":":
         return None
     return start, start + len(value)
+
+
+def _try_models(body: bytes, value: bytes) -> tuple[int, int] | None:
+    """Where the top-level `model` stands among others: the one whose change is seen when the object is read again."""
+    probe = b"[" + value + b"]"
+    tries = 0
+    for member in _MODEL_MEMBER.finditer(body):
+        start = member.end()
+        end = start + len(value)
+        if body[start:end] != value:
+            continue
+        tries += 1
+        if tries > _MAX_TRIES:
+            return None
+        try:
+            read = _fields_decoder.decode(b"".join((body[:start], probe, body[end:]))).get("model")
+        except msgspec.DecodeError:
+            continue  # the value is only the beginning of another
+        if read is not None and bytes(read) == probe:
+            return start, end
+    return None
 
 
 class IdentityStream:
@@ -194,15 +220,20 @@ class IdentityStream:
             return False
         if self._published is None:
             return True
-        # Certain only when each event has one member of that name, spelled as learned.
+        # Certain only when every member of that name is spelled as learned, and no event has two.
         old = self._old
-        return bool(old) and block.count(_MODEL) == block.count(old) <= block.count(b"\n\n")
+        if not old:
+            return False
+        models = block.count(_MODEL)
+        if models != block.count(old):
+            return False
+        return models < 2 or all([b"\n\n" in between for between in block.split(old)[1:-1]])
 
     def _event(self, event: bytes) -> bytes:
         if self.done or self.error is not None:
             return b""
         data = event_data(event)
-        if data == b"[DONE]":
+        if data.startswith(b"[DONE]"):
             if not self.finished and self._dialect.done_event:
                 # Some hosts close without a finish reason; their closing event is word enough.
                 self.finished = True
@@ -240,11 +271,14 @@ class IdentityStream:
         published = bytes(self._published or b"")
         if found is not None:
             start, end = found
-            at = event.rfind(_MODEL, 0, start)
-            self._old = event[at:end]
-            self._new = event[at:start] + published
+            if value.startswith(b'"'):  # any other value may be the beginning of a longer one
+                at = event.rfind(_MODEL, 0, start)
+                self._old = event[at:end]
+                self._new = event[at:start] + published
             return b"".join((event[:start], published, event[end:]))
-        fields = _fields_decoder.decode(event_data(event))
-        fields["model"] = msgspec.Raw(published)
+        data = event_data(event)
+        renamed = _renamed(data, value, published)
+        if data in event:
+            return event.replace(data, renamed, 1)
         prefix = b"".join(line + b"\n" for line in event.splitlines() if line and not line.startswith(b"data:"))
-        return prefix + b"data: " + _encoder.encode(fields) + b"\n\n"
+        return b"".join((prefix, *(b"data: " + line + b"\n" for line in renamed.split(b"\n")), b"\n"))

@@ -10,7 +10,7 @@ class UnknownCoding(Exception):
 
 
 class Inflater:
-    """Undoes `gzip` or `deflate`, piece by piece, never giving more than `max_bytes` in all."""
+    """Undoes `gzip` (of any number of members) or `deflate`, piece by piece, never giving more than `max_bytes` in all."""
 
     def __init__(self, coding: bytes, max_bytes: int) -> None:
         name = coding.strip().lower()
@@ -20,11 +20,21 @@ class Inflater:
             bits = zlib.MAX_WBITS
         else:
             raise UnknownCoding(name.decode("latin-1"))
+        self._bits = bits
         self._stream = zlib.decompressobj(bits)
         self._left = max_bytes
 
     def feed(self, data: bytes) -> bytes:
         """The bytes `data` stands for. Raises ValueError on garbage and when the limit is passed."""
+        out = self._inflate(data)
+        while self._stream.unused_data:
+            # RFC 1952 §2.2: a gzip body may be several members, one after the other; zeros pad the last.
+            rest = self._stream.unused_data.lstrip(b"\0")
+            self._stream = zlib.decompressobj(self._bits)
+            out += self._inflate(rest)
+        return out
+
+    def _inflate(self, data: bytes) -> bytes:
         try:
             out = self._stream.decompress(data, self._left + 1)
         except zlib.error as error:

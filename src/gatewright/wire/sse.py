@@ -73,16 +73,22 @@ def _last_boundary(data: bytes) -> int:
 
 
 def split_events(block: bytes) -> list[bytes]:
-    """The events of a block, each with its closing blank line."""
+    """The events of a block, each with its closing blank line; joined they are the block.
+
+    What stands behind the last one can only be the line end of a third empty line: it comes as an element of its own.
+    """
     if b"\r" not in block:
         events = block.split(b"\n\n")
-        events.pop()
-        return [event + b"\n\n" for event in events]
+        rest = events.pop()
+        events = [event + b"\n\n" for event in events]
+        return [*events, rest] if rest else events
     events = []
     start = 0
     for boundary in _BOUNDARY.finditer(block):
         events.append(block[start : boundary.end()])
         start = boundary.end()
+    if start < len(block):
+        events.append(block[start:])
     return events
 
 

@@ -78,14 +78,14 @@ def read_fault(body: bytes) -> UpstreamFault:
     if not isinstance(document, dict):
         return UpstreamFault(_excerpt(body))
     error = document.get("error", document)
-    if isinstance(error, str):
+    if isinstance(error, str) and error:
         return UpstreamFault(error, _code(document))
     if not isinstance(error, dict):
         return UpstreamFault(_excerpt(body))
     message = error.get("message") or error.get("detail") or document.get("detail")
     code = _code(error)
     return UpstreamFault(
-        message if isinstance(message, str) else _excerpt(body),
+        message if isinstance(message, str) and message else _excerpt(body),
         code,
         billing=code in _BILLING_CODES or error.get("type") == "insufficient_quota",
     )
@@ -93,7 +93,7 @@ def read_fault(body: bytes) -> UpstreamFault:
 
 def _code(error: dict[str, Any]) -> str | None:
     code = error.get("code")
-    return None if code is None else str(code)
+    return str(code) if isinstance(code, str | int) and not isinstance(code, bool) else None
 
 
 def _excerpt(body: bytes) -> str:

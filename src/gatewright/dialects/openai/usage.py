@@ -6,23 +6,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gatewright.core.usage import Usage
 
 
+# A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
+_Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+
+
 class _Details(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class _Reported(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    total_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
 
@@ -64,14 +70,18 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
 
 
 def _normalise(reported: _Reported) -> Usage | None:
-    if reported.prompt_tokens is None and reported.total_tokens is None:
-        return None
+    total = reported.total_tokens
+    input_total = reported.prompt_tokens
+    output_total = reported.completion_tokens
+    if input_total is None:
+        if total is None:
+            return None
+        # A total alone is what some hosts of embeddings report, where there is no output.
+        input_total = max(total - (output_total or 0), 0)
+    if output_total is None:
+        output_total = max((total or 0) - input_total, 0)
     prompt = reported.prompt_tokens_details or _NONE
     completion = reported.completion_tokens_details or _NONE
-    input_total = reported.prompt_tokens or 0
-    output_total = reported.completion_tokens
-    if output_total is None:
-        output_total = max((reported.total_tokens or 0) - input_total, 0)
     return Usage(
         input_total=input_total,
         input_cached_read=prompt.cached_tokens or 0,
