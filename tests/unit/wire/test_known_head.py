@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from gatewright.wire.http1 import Malformed, Request, RequestParser
 
-HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer k\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n"
+HEAD = (
+    b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer k\r\n"
+    b"Content-Length: %d\r\nAccept: */*\r\n\r\n"
+)
 
 
 def make_parser() -> RequestParser:

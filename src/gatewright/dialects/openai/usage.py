@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 
 from gatewright.core.usage import Usage
 
-
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
 _Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 
