@@ -23,11 +23,26 @@ import msgspec
 from bench import traffic, wrk
 from bench.contenders import DIRECT, WORKER_MARK, Contender, Launch, Stage, Target
 from bench.plan import Plan
-from bench.processes import Memory, Processes, ProcessFailed, Spawned, Watch, Window, command_line, memory, tree
+from bench.processes import (
+    Memory,
+    Processes,
+    ProcessFailed,
+    Spawned,
+    Watch,
+    Window,
+    command_line,
+    cpu_seconds,
+    memory,
+    tree,
+)
 from bench.results import Recorder
 from bench.upstream import LOAD, Upstreams, open_files, set_pace, until_answering
 
 MB = 1024
+
+SETTLE_WINDOW_S = 0.5
+SETTLE_LIMIT_S = 10.0
+"""A gateway has settled once it uses less than a twentieth of a core for a window; it is not waited for any longer."""
 
 
 @dataclass
@@ -89,9 +104,21 @@ class Bench:
                 target = launch.plain if launch.plain.command == number else launch.stream
                 waited = self._first_answer(contender, target, one)
                 start_s = waited if number == launch.plain.command else start_s
+            self._settle(spawned)
             yield Running(contender, launch, spawned, directory, start_s)
         finally:
             self.processes.stop(spawned)
+
+    def _settle(self, spawned: list[Spawned]) -> None:
+        """Wait until start-up work has ended: what comes up behind the first answer must not count as load."""
+        until = time.monotonic() + SETTLE_LIMIT_S
+        before = sum(cpu_seconds(one.pid) for one in spawned)
+        while time.monotonic() < until:
+            time.sleep(SETTLE_WINDOW_S)
+            now = sum(cpu_seconds(one.pid) for one in spawned)
+            if now - before < SETTLE_WINDOW_S / 20:
+                return
+            before = now
 
     def _first_answer(self, contender: Contender, target: Target, process: Spawned) -> float:
         url = f"http://127.0.0.1:{target.port}{traffic.PATH}"
