@@ -10,7 +10,7 @@ class UnknownCoding(Exception):
 
 
 class Inflater:
-    """Undoes `gzip` (of any number of members) or `deflate`, piece by piece, never giving more than `max_bytes` in all."""
+    """Undoes `gzip` (of one or more members) or `deflate`, piece by piece; gives no more than `max_bytes` in all."""
 
     def __init__(self, coding: bytes, max_bytes: int) -> None:
         name = coding.strip().lower()
@@ -26,13 +26,17 @@ class Inflater:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes `data` stands for. Raises ValueError on garbage and when the limit is passed."""
-        out = self._inflate(data)
-        while self._stream.unused_data:
-            # RFC 1952 §2.2: a gzip body may be several members, one after the other; zeros pad the last.
-            rest = self._stream.unused_data.lstrip(b"\0")
-            self._stream = zlib.decompressobj(self._bits)
-            out += self._inflate(rest)
-        return out
+        pieces: list[bytes] = []
+        while data:
+            if self._stream.eof:
+                # RFC 1952 §2.2: a gzip body may be several members, one after the other; zeros pad the last.
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                self._stream = zlib.decompressobj(self._bits)
+            pieces.append(self._inflate(data))
+            data = self._stream.unused_data
+        return b"".join(pieces)
 
     def _inflate(self, data: bytes) -> bytes:
         try:
