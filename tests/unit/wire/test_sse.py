@@ -1,0 +1,90 @@
+import pytest
+
+from gatewright.wire.sse import EventBuffer, event_data, split_events
+
+ENDS = {"LF": b"\n", "CRLF": b"\r\n", "CR": b"\r"}
+CUTS = (1, 7, 64, 10_000)
+
+
+def fed(data: bytes, size: int) -> tuple[list[bytes], bytes]:
+    """The events that come out of these bytes in pieces of this size, and the rest."""
+    buffer = EventBuffer(100_000)
+    blocks = [buffer.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    return [event for block in blocks for event in split_events(block)], buffer.end()
+
+
+@pytest.mark.parametrize("size", CUTS)
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_events_come_out_whole_whatever_the_cut(end: bytes, size: int) -> None:
+    events = [b"data: 1" + end * 2, b"event: x" + end + b"data: 2" + end + b"data: 3" + end * 2, b": ping" + end * 2]
+    found, rest = fed(b"".join(events) + b"data: un", size)
+    assert found == events
+    assert rest == b"data: un"
+
+
+def test_a_carriage_return_at_the_end_waits_for_its_line_feed() -> None:
+    buffer = EventBuffer(100)
+    assert buffer.feed(b"data: 1\r\n\r") == b""
+    assert buffer.feed(b"\n") == b"data: 1\r\n\r\n"
+    assert buffer.feed(b"data: 1\r\r") == b""
+    assert buffer.feed(b"data: 2") == b"data: 1\r\r"
+    assert buffer.end() == b"data: 2"
+
+
+def test_a_block_of_whole_events_is_given_on_as_it_came() -> None:
+    buffer = EventBuffer(100)
+    block = b"data: 1\n\ndata: 2\n\n"
+    assert buffer.feed(block) is block
+    assert buffer.feed(b"") == b""
+
+
+def test_the_rest_is_held_once_and_then_forgotten() -> None:
+    buffer = EventBuffer(100)
+    assert buffer.feed(b"data: 1\n\nda") == b"data: 1\n\n"
+    assert buffer.feed(b"ta") == b""
+    assert buffer.end() == b"data"
+    assert buffer.end() == b""
+    assert buffer.feed(b"data: 2\n\n") == b"data: 2\n\n"
+
+
+def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
+    assert EventBuffer(10).feed(b"x" * 10) == b""
+    buffer = EventBuffer(10)
+    buffer.feed(b"x" * 6)
+    with pytest.raises(ValueError, match="an event exceeds 10 bytes"):
+        buffer.feed(b"x" * 5)
+    assert buffer.end() == b""
+
+
+def test_a_huge_event_in_small_pieces() -> None:
+    event = b"data: " + b"x" * 90_000 + b"\n\n"
+    assert fed(event * 2, 7) == ([event, event], b"")
+
+
+@pytest.mark.parametrize(
+    "block", [b"a\n\n\n", b"a\n\n\nb\n\n", b"\n\n\n\n", b"a\r\n\n\n", b"a\n\n\r\n\n", b"a\n\nb\r\r"]
+)
+def test_no_byte_of_a_block_is_lost(block: bytes) -> None:
+    assert b"".join(split_events(block)) == block
+
+
+def test_an_empty_block_has_no_events() -> None:
+    assert split_events(b"") == []
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b"data: {}\n\n", b"{}"),
+        (b"data:{}\r\n\r\n", b"{}"),
+        (b"data:  two spaces\n\n", b" two spaces"),
+        (b"event: x\rdata: 1\rdata: 2\rid: 3\r\r", b"1\n2"),
+        (b"data\ndata: 1\n\n", b"\n1"),
+        (b"data: a:b\n\n", b"a:b"),
+        (b": a comment\n\n", b""),
+        (b"database: 1\n\n", b""),
+        (b"\n\n", b""),
+    ],
+)
+def test_the_data_of_an_event(event: bytes, data: bytes) -> None:
+    assert event_data(event) == data
