@@ -20,43 +20,44 @@ _NEVER: Final = math.inf
 class Deadline:
     """A moment that calls its owner back when it passes. Disarm before the owner ends."""
 
-    __slots__ = ("_at", "_clock", "_entry_at", "_on_expired")
+    __slots__ = ("_clock", "_entry_at", "_on_expired", "at")
 
     def __init__(self, clock: Deadlines, on_expired: Callable[[], None]) -> None:
         self._clock = clock
         self._on_expired: Callable[[], None] | None = on_expired
-        self._at = _NEVER
+        self.at = _NEVER
+        """When it passes. An owner that is armed may move it on by assignment."""
         self._entry_at = _NEVER
 
     def arm(self, seconds: float) -> None:
         """Call the owner when `seconds` have passed, instead of any time set before."""
         clock = self._clock
         at = clock.now + seconds
-        self._at = at
+        self.at = at
         if at < self._entry_at:
             self._entry_at = at
             clock.push(at, self)
 
     def disarm(self) -> None:
         """Call nobody until armed again."""
-        self._at = _NEVER
+        self.at = _NEVER
 
     def close(self) -> None:
         """The owner ends: forget it at once, though an entry may linger in the heap."""
-        self._at = _NEVER
+        self.at = _NEVER
         self._on_expired = None
 
     def fire(self, entry_at: float, now: float) -> None:
         """The clock found an entry of this deadline due."""
         if entry_at == self._entry_at:
             self._entry_at = _NEVER
-        if self._at <= now:
-            self._at = _NEVER
+        if self.at <= now:
+            self.at = _NEVER
             if self._on_expired is not None:
                 self._on_expired()
-        elif self._at < self._entry_at:
-            self._entry_at = self._at
-            self._clock.push(self._at, self)
+        elif self.at < self._entry_at:
+            self._entry_at = self.at
+            self._clock.push(self.at, self)
 
 
 class Deadlines:

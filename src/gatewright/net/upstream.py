@@ -229,7 +229,8 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._sink is sink:
                     self._finish_stream()
             elif not self._paused:
-                self._deadline.arm(self._idle_s)
+                # Armed when the stream began: moving it on needs no call, and this runs for every chunk.
+                self._deadline.at = self._deadlines.now + self._idle_s
             return
         if self._waiter is None and self._answer is None:
             self.close()  # bytes nobody asked for

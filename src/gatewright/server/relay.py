@@ -18,7 +18,7 @@ class Relay:
     The head is held until the first event, so that an answer which fails at once is still an honest HTTP error.
     """
 
-    __slots__ = ("_connection", "_head", "_now", "_on_events", "_stream", "_x", "begun", "done")
+    __slots__ = ("_codec", "_connection", "_head", "_is_plain", "_now", "_on_events", "_stream", "_x", "begun", "done")
 
     def __init__(
         self,
@@ -35,19 +35,23 @@ class Relay:
         self._stream = stream
         self._head = head
         self._on_events = stream.chain.on_events
+        self._codec = stream.codec
+        self._is_plain = False
+        """Whether a block may go straight to the client: the head is sent, and no filter wants to see it."""
         self.begun = False
         self.done = done
 
     def on_data(self, data: bytes) -> None:
         """Forward what `data` completes."""
         try:
-            codec = self._stream.codec
+            codec = self._codec
             block = codec.feed(data)
-            if codec.error is not None and not self.begun:
-                self._stop(codec.error)
-                return
-            if block:
-                self._send(block)
+            if block and (self.begun or codec.error is None):
+                if self._is_plain:
+                    self._x.bytes_out += len(block)
+                    self._connection.write_piece(block)
+                else:
+                    self._send(block)
             if codec.error is not None:
                 self._stop(codec.error)
         except GatewayError as error:
@@ -59,7 +63,7 @@ class Relay:
         """The upstream's answer ended: well or not, as the codec knows."""
         if self.done.done():
             return
-        codec = self._stream.codec
+        codec = self._codec
         closing = codec.end()
         if closing:
             self._send(closing)
@@ -69,7 +73,7 @@ class Relay:
         """The upstream's answer broke off."""
         if not self.done.done():
             # A stream whose closing event has passed is complete, however its connection ended.
-            self.done.set_result(None if self._stream.codec.done else error)
+            self.done.set_result(None if self._codec.done else error)
 
     def _send(self, block: bytes) -> None:
         x = self._x
@@ -82,6 +86,7 @@ class Relay:
                 return
         if not self.begun:
             self.begun = True
+            self._is_plain = not self._on_events
             x.first_byte_s = self._now()
             x.status = 200
             self._connection.begin_stream(self._head, self._stream.source)

@@ -159,6 +159,7 @@ class IdentityStream:
     __slots__ = (
         "_buffer",
         "_dialect",
+        "_has_finish",
         "_hide_usage",
         "_new",
         "_old",
@@ -171,6 +172,7 @@ class IdentityStream:
 
     def __init__(self, dialect: Dialect, published: msgspec.Raw | None, *, hide_usage: bool) -> None:
         self._dialect = dialect
+        self._has_finish = dialect.has_finish
         self._buffer = EventBuffer(MAX_EVENT_BYTES)
         self._published = published
         self._hide_usage = hide_usage
@@ -186,17 +188,40 @@ class IdentityStream:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they come; give the events that may go on. Raises GatewayError on an event without end."""
-        try:
-            block = self._buffer.feed(data)
-        except ValueError as error:
-            raise GatewayError(Kind.UPSTREAM_BAD_RESPONSE, f"The provider's stream is not usable: {error}.") from None
-        if not block:
-            return b""
-        if self._is_plain(block):
-            if not self.finished:
-                self.finished = self._dialect.has_finish(block)
+        buffer = self._buffer
+        if data.endswith(b"\n\n") and not buffer.held:
+            block = data
+        else:
+            try:
+                block = buffer.feed(data)
+            except ValueError as error:
+                raise GatewayError(
+                    Kind.UPSTREAM_BAD_RESPONSE, f"The provider's stream is not usable: {error}."
+                ) from None
+            if not block:
+                return b""
+        # Nearly every block is plain text on its way: it may go on with at most its model member replaced.
+        if (
+            b'"error"' not in block
+            and b"\r" not in block
+            and b"[DONE]" not in block
+            and (b'"usage"' not in block or block.count(b'"usage"') == block.count(b'"usage":null'))
+            and self.error is None
+            and not self.done
+        ):
             old = self._old
-            return block.replace(old, self._new) if old else block
+            if old:
+                # Certain only when every member of that name is spelled as learned, and no event has two.
+                models = block.count(old)
+                is_plain = models == block.count(_MODEL) and (
+                    models < 2 or all([b"\n\n" in between for between in block.split(old)[1:-1]])
+                )
+            else:
+                is_plain = self._published is None
+            if is_plain:
+                if not self.finished and self._has_finish(block):
+                    self.finished = True
+                return block.replace(old, self._new) if old else block
         return b"".join([self._event(event) for event in split_events(block)])
 
     def end(self) -> bytes:
@@ -211,23 +236,6 @@ class IdentityStream:
         self.done = True
         closing = self._dialect.done_event
         return closing + b"\n\n" if closing else b""
-
-    def _is_plain(self, block: bytes) -> bool:
-        """Whether the block can go on with at most its model member replaced."""
-        if self.done or self.error is not None or b"\r" in block or b'"error"' in block or b"[DONE]" in block:
-            return False
-        if b'"usage"' in block and block.count(b'"usage"') != block.count(b'"usage":null'):
-            return False
-        if self._published is None:
-            return True
-        # Certain only when every member of that name is spelled as learned, and no event has two.
-        old = self._old
-        if not old:
-            return False
-        models = block.count(_MODEL)
-        if models != block.count(old):
-            return False
-        return models < 2 or all([b"\n\n" in between for between in block.split(old)[1:-1]])
 
     def _event(self, event: bytes) -> bytes:
         if self.done or self.error is not None:

@@ -18,10 +18,10 @@ _SEAM_BYTES: Final = 3
 class EventBuffer:
     """Bytes in, blocks of whole events out; the unfinished rest is held."""
 
-    __slots__ = ("_held", "_held_bytes", "_max_event_bytes", "_seam")
+    __slots__ = ("_held_bytes", "_max_event_bytes", "_seam", "held")
 
     def __init__(self, max_event_bytes: int) -> None:
-        self._held: list[bytes] = []
+        self.held: list[bytes] = []
         """The pieces of the unfinished event."""
         self._held_bytes = 0
         self._seam = b""
@@ -30,14 +30,14 @@ class EventBuffer:
 
     def feed(self, data: bytes) -> bytes:
         """All whole events that `data` completed, as one block. Raises ValueError when one event exceeds the limit."""
-        if self._held:
+        if self.held:
             # Only what is new is searched: a large event costs its size, not its square.
             seam = self._seam + data
             if b"\n\n" not in seam and (b"\r" not in seam or _BOUNDARY.search(seam) is None):
                 self._hold(data, seam)
                 return b""
-            data = b"".join((*self._held, data))
-            self._held, self._held_bytes = [], 0
+            data = b"".join((*self.held, data))
+            self.held, self._held_bytes = [], 0
         elif data.endswith(b"\n\n"):
             return data
         end = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_boundary(data)
@@ -50,16 +50,16 @@ class EventBuffer:
 
     def end(self) -> bytes:
         """The unfinished rest at the end of the stream, which the specification tells clients to discard."""
-        rest = b"".join(self._held)
-        self._held, self._held_bytes = [], 0
+        rest = b"".join(self.held)
+        self.held, self._held_bytes = [], 0
         return rest
 
     def _hold(self, piece: bytes, seam: bytes) -> None:
         self._held_bytes += len(piece)
         if self._held_bytes > self._max_event_bytes:
-            self._held, self._held_bytes = [], 0
+            self.held, self._held_bytes = [], 0
             raise ValueError(f"an event exceeds {self._max_event_bytes} bytes")
-        self._held.append(piece)
+        self.held.append(piece)
         self._seam = seam[-_SEAM_BYTES:]
 
 
