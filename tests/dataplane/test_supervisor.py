@@ -108,6 +108,16 @@ def is_connected(pid: int) -> bool:
     return sum(link.startswith("socket:") for link in links) > 5
 
 
+def test_nothing_is_left_when_it_is_stopped_while_it_starts() -> None:
+    for _ in range(5):
+        with Supervised(workers=2) as supervised:
+            supervised.signal(signal.SIGTERM)
+            assert supervised.wait() == 0
+            again = Supervised(listen=supervised.listen, admin=supervised.admin)
+            with again:
+                assert again.admin == supervised.admin
+
+
 def test_what_does_not_finish_is_cut_after_the_drain_time() -> None:
     with Supervised(drain_s=0.2, services={"deaf": DEAF}) as supervised:
         control = supervised.control()

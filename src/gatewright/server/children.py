@@ -254,12 +254,13 @@ class Keeper:
 
         Returns when the replaced one is gone, so there is never more than one process too many.
         """
-        try:
-            new = await self._start()
-        except OSError as error:
-            self._log.error("cannot be started", child=self.name, error=str(error))
-            return False
-        self.others.add(new)  # and it stays there if this is cancelled, so that whoever shuts down finds it
+        async with self._filling:
+            try:
+                new = await self._start()
+            except OSError as error:
+                self._log.error("cannot be started", child=self.name, error=str(error))
+                return False
+            self.others.add(new)  # and it stays there if this is cancelled, so that whoever shuts down finds it
         self._on_change()
         if not await new.wait_ready(self._start_s):
             new.kill()
@@ -275,6 +276,10 @@ class Keeper:
             await self._retire(old, drain_s)
         return True
 
+    async def freeze(self) -> None:
+        """Start nothing any more. Returns when a start under way is done, so that `children` are all there will be."""
+        await self._filling.acquire()
+
     async def _retire(self, old: Child, drain_s: float) -> None:
         self.others.add(old)
         old.drain(drain_s)
@@ -287,7 +292,7 @@ class Keeper:
         self._on_change()
 
     async def _fill(self) -> None:
-        """Start a child unless there is one. Under a lock, since a replacement may come to take the place meanwhile."""
+        """Start a child unless there is one. Under a lock, as is every start and every change of place."""
         async with self._filling:
             if self.current is not None:
                 return

@@ -99,7 +99,7 @@ class Supervisor:
                 await self._wait_for_workers()
                 running += self._keep([self._control, *self._services])
                 await self._stop.wait()
-                self._stop_rolling(running)
+                await self._stop_keeping(running)
                 await self._shut_down()
         finally:
             for child in self._children():
@@ -357,7 +357,10 @@ class Supervisor:
             self._exit_code = exit_code
             self._request_stop()
 
-    def _stop_rolling(self, running: Sequence[asyncio.Task[None]]) -> None:
+    async def _stop_keeping(self, running: Sequence[asyncio.Task[None]]) -> None:
+        # A child whose start is cancelled half-way would live on unseen.
+        for keeper in (*self._workers, self._control, *self._services):
+            await keeper.freeze()
         for task in running:
             task.cancel()
         if self._rolling:

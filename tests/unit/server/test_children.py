@@ -228,6 +228,21 @@ def test_a_replacement_that_cannot_be_started_leaves_the_old_one_alone() -> None
     with_world(body)
 
 
+def test_nothing_is_started_once_frozen() -> None:
+    async def body(world: World) -> None:
+        await world.keeper.freeze()
+        world.die(world.started[0])
+        await until(lambda: world.keeper.current is None)
+        replacing = world.tasks.create_task(world.keeper.replace(1.0))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(world.started) == 1
+        assert world.keeper.children() == []
+        replacing.cancel()
+
+    with_world(body)
+
+
 def test_a_child_that_hangs_at_its_start_is_killed() -> None:
     async def body(world: World) -> None:
         await until(lambda: world.started[0].returncode == -signal.SIGKILL)

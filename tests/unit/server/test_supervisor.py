@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gatewright.server import supervisor as module
 from gatewright.server.sockets import bind_listeners, render_address
 from gatewright.server.supervisor import EXIT_FAILURE, Plan, Supervisor
 from gatewright.telemetry.log import Log
@@ -35,7 +36,8 @@ def test_an_address_in_use_is_one_line_and_a_failure() -> None:
     assert "another process listens there" in msgspec.json.decode(line)["event"]
 
 
-def test_children_are_told_their_place_and_their_descriptors(tmp_path: Path) -> None:
+def test_children_are_told_their_place_and_their_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORKERS_FIRST_S", 0.0)
     heard = tmp_path / "argv"
     record = f"import sys; open({str(heard)!r}, 'a').write(repr(sys.argv[1:]) + chr(10)); raise SystemExit(1)"
     plan = Plan(
