@@ -68,11 +68,11 @@ class Control:
 class Supervised:
     """A supervisor in a process of its own; use as a context manager."""
 
-    def __init__(self, **plan: Any) -> None:
+    def __init__(self, *, stderr: int = subprocess.PIPE, **plan: Any) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(SERVE), msgspec.json.encode(plan).decode()],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
         )
         self.pid = self._process.pid
         self.listen = self.admin = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import socket
 import sys
@@ -187,6 +188,22 @@ def test_a_worker_that_dies_time_and_again_is_started_more_and_more_slowly() -> 
         assert {e["status"] for e in supervised.events() if "status" in e} == {"SIGKILL"}
 
 
+def test_connections_go_to_the_others_while_a_place_stays_empty_for_long(two: Supervised) -> None:
+    control = two.control()
+    pids(control)
+    status = control.status(is_settled)
+    for death in range(1, 6):
+        ((_, pid),) = workers(status)["worker-1"]
+        kill(pid)
+        control.status(lambda s, pid=pid: ("ready", pid) not in workers(s)["worker-1"])
+        status = control.status(is_settled) if death < 5 else status
+    begun = time.monotonic()
+    slots = {two.get()[1] for _ in range(40)}
+    assert (slots, time.monotonic() - begun < 1) == ({2}, True), "the first worker is started again after 1.6 s only"
+    control.status(is_settled)
+    wait_until(lambda: two.get()[1] == 1, "the first worker gets connections again")
+
+
 def test_a_reload_reaches_every_worker_and_their_replacements(two: Supervised) -> None:
     control = two.control()
     before = pids(control)
@@ -201,6 +218,19 @@ def test_a_reload_reaches_every_worker_and_their_replacements(two: Supervised) -
     control.status(lambda s: not is_settled(s, 2))
     assert pids(control, version=2).isdisjoint(before)
     assert two.get()[2] == 2
+
+
+def test_a_hangup_of_its_terminal_ends_it_instead_of_reloading() -> None:
+    ours, terminal = pty.openpty()
+    with Supervised(stderr=terminal) as supervised:
+        os.close(terminal)
+        control = supervised.control()
+        pids(control)
+        supervised.signal(signal.SIGHUP)
+        control.wait_for(lambda m: isinstance(m, Reload))
+        os.close(ours)
+        supervised.signal(signal.SIGHUP)
+        assert supervised.wait() == 0
 
 
 def test_a_document_that_workers_refuse_leaves_the_old_one_in_place_and_says_so(two: Supervised) -> None:

@@ -213,6 +213,8 @@ class Keeper:
         self.restarts = 0
         self.failed_starts = 0
         """Starts in a row that never became ready."""
+        self.wait_s = 0.0
+        """How long the place stays empty at the moment; 0.0 while there is a child."""
         self._start, self._on_change, self._on_gone, self._log = start, on_change, on_gone, log
         self._backoff = backoff or Backoff()
         self._start_s = start_s
@@ -245,8 +247,8 @@ class Keeper:
                     continue
                 self.current = None
                 self._on_gone(child)
-            delay_s = self._note_end(child)
-            await asyncio.sleep(delay_s)
+            await asyncio.sleep(self._note_end(child))
+            self.wait_s = 0.0
             self.restarts += 1
 
     async def replace(self, drain_s: float) -> bool:
@@ -310,17 +312,17 @@ class Keeper:
         else:
             self.failed_starts = 0
             lived_s = asyncio.get_running_loop().time() - child.ready_at
-        delay_s = self._backoff.next_delay(lived_s)
+        self.wait_s = self._backoff.next_delay(lived_s)
         if child is not None:
             self._log.warning(
                 "ended unexpectedly; it is started again",
                 child=self.name,
                 pid=child.pid,
                 status=describe_end(child.returncode),
-                in_s=delay_s,
+                in_s=self.wait_s,
             )
         self._on_change()
-        return delay_s
+        return self.wait_s
 
 
 def describe_end(returncode: int | None) -> str:

@@ -45,6 +45,14 @@ def bind_listeners(address: str, count: int) -> list[socket.socket]:
     return sockets
 
 
+def bind_another(address: str) -> socket.socket:
+    """One more listening socket beside those of `bind_listeners` that share a port. Raises OSError."""
+    family, target = _resolve(address)
+    bound = _bind(family, target, reuse_port=True)
+    bound.listen(BACKLOG)
+    return bound
+
+
 def render_address(bound: socket.socket) -> str:
     """HOST:PORT of a bound socket."""
     host, port = bound.getsockname()[:2]

@@ -25,7 +25,7 @@ from msgspec import Struct
 from gatewright.core.messages import Apply, Message, Ready, Refused, Rejected, Reload, Roll, Status
 from gatewright.server.children import STOP_S, Child, Keeper, ServiceSpec, State
 from gatewright.server.rollout import Outcome, Rollout
-from gatewright.server.sockets import AddressUnavailable, bind_listeners, render_address
+from gatewright.server.sockets import AddressUnavailable, bind_another, bind_listeners, render_address
 from gatewright.telemetry.log import Log
 
 EXIT_OK: Final = 0
@@ -38,6 +38,8 @@ STARTS_TO_GIVE_UP: Final = 5
 """Failed starts of one worker, before any worker was ever ready, that end the gateway."""
 WORKERS_FIRST_S: Final = 2.0
 """How long control and services wait for the first workers, at most."""
+LONG_WAIT_S: Final = 1.0
+"""A place of a worker that stays empty for so long gets no more connections until then."""
 PROBE_S: Final = 0.1
 """Between two questions to a service whether it is ready."""
 _STDERR: Final = 2
@@ -120,6 +122,7 @@ class Supervisor:
 
     def _bind(self) -> None:
         self._listeners = bind_listeners(self._plan.listen, self._plan.workers)
+        self._address = render_address(self._listeners[0])
         try:
             (self._admin,) = bind_listeners(self._plan.admin, 1)
         except AddressUnavailable:
@@ -150,6 +153,8 @@ class Supervisor:
         return Keeper(name, start, on_change=self._on_worker_change, on_gone=self._on_worker_gone, log=self._log)
 
     async def _start_worker(self, name: str, slot: int) -> Child:
+        if self._listeners[slot - 1].fileno() < 0:
+            self._listeners[slot - 1] = bind_another(self._address)
         argv = (*self._plan.worker_command, "--slot", str(slot), "--workers", str(self._plan.workers))
         fds = {"listen-fd": self._listeners[slot - 1].fileno(), "telemetry-fd": self._telemetry_out.fileno()}
         child = await Child.start(name, argv, fds)
@@ -223,7 +228,18 @@ class Supervisor:
         hopeless = [keeper.name for keeper in self._workers if keeper.failed_starts >= STARTS_TO_GIVE_UP]
         if hopeless and self._rollout.good is None:
             self._fail(EXIT_FAILURE, f"{hopeless[0]} failed {STARTS_TO_GIVE_UP} times before any worker was ready")
+        self._divert()
         self._publish()
+
+    def _divert(self) -> None:
+        """Give the connections of places that stay empty for long to the workers that serve, by closing their sockets.
+
+        What already waits in such a socket is reset; otherwise it, and its share of all that come, would wait as long.
+        """
+        if any(child.state is State.READY for child in self._worker_children().values()):
+            for keeper, listener in zip(self._workers, self._listeners, strict=True):
+                if keeper.wait_s >= LONG_WAIT_S and not keeper.children():
+                    listener.close()
 
     def _on_worker_gone(self, child: Child) -> None:
         outcome = self._rollout.gone(child.pid, expected=child.state is State.DRAINING)
@@ -257,7 +273,7 @@ class Supervisor:
         if self._control.current is not None:
             self._control.current.send(good)
         if good.version == 1:
-            self._on_ready(render_address(self._listeners[0]), render_address(self._admin))
+            self._on_ready(self._address, render_address(self._admin))
 
     # -- configuration ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gatewright.server.sockets import AddressUnavailable, bind_listeners, render_address
+from gatewright.server.sockets import AddressUnavailable, bind_another, bind_listeners, render_address
 
 pytestmark = pytest.mark.sockets
 
@@ -19,6 +19,16 @@ def test_all_slots_share_one_free_port() -> None:
         assert all(bound.getblocking() is False for bound in sockets)
         with socket.create_connection(sockets[0].getsockname(), timeout=5):
             pass
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
+def test_another_socket_can_join_those_that_share() -> None:
+    sockets = bind_listeners("127.0.0.1:0", 2)
+    try:
+        sockets.append(bind_another(render_address(sockets[0])))
+        assert len({bound.getsockname() for bound in sockets}) == 1
     finally:
         for bound in sockets:
             bound.close()
