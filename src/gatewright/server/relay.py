@@ -18,7 +18,19 @@ class Relay:
     The head is held until the first event, so that an answer which fails at once is still an honest HTTP error.
     """
 
-    __slots__ = ("_codec", "_connection", "_head", "_is_plain", "_now", "_on_events", "_stream", "_x", "begun", "done")
+    __slots__ = (
+        "_codec",
+        "_connection",
+        "_head",
+        "_is_plain",
+        "_now",
+        "_on_events",
+        "_since_s",
+        "_stream",
+        "_x",
+        "begun",
+        "done",
+    )
 
     def __init__(
         self,
@@ -30,6 +42,7 @@ class Relay:
         now: Callable[[], float],
     ) -> None:
         self._now = now
+        self._since_s = now()
         self._connection = connection
         self._x = x
         self._stream = stream
@@ -88,6 +101,8 @@ class Relay:
             self.begun = True
             self._is_plain = not self._on_events
             x.first_byte_s = self._now()
+            # Between the head of an answer and its first event it is the model that takes its time.
+            x.upstream_s += x.first_byte_s - self._since_s
             x.status = 200
             self._connection.begin_stream(self._head, self._stream.source)
         x.bytes_out += len(block)
