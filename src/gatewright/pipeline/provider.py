@@ -18,6 +18,7 @@ C = TypeVar("C", bound=ProviderConfig)
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_URL_CHARACTERS: Final = re.compile(r"[!-~]*\Z")
 _PROXY: Final = re.compile(r"(?:http://)?([^/@\s]+:[0-9]{1,5})/?\Z")
 _OURS: Final = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
@@ -55,6 +56,10 @@ class Upstream(Struct, frozen=True, kw_only=True):
         # A string hashes once; an Origin would be hashed field by field for every request.
         msgspec.structs.force_setattr(self, "pool_key", repr(self.origin))
 
+    def __repr__(self) -> str:
+        # `head` holds the credential in plain text.
+        return f"Upstream(name={self.name!r}, type={self.type!r}, origin={self.origin!r})"
+
 
 class ProviderType(Struct, Generic[C], frozen=True):
     """One row of the provider registry."""
@@ -85,11 +90,14 @@ def build_upstream(
 
     `paths` are appended to the path of `url`; `credential` is a header with its value. Raises ValueError.
     """
+    if not _URL_CHARACTERS.match(url):
+        raise ValueError("`url` holds a space, control or non-ASCII character; percent-encode it")
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"`url` must look like https://host/v1, not {url!r}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("`url` must hold no user, password, query or fragment; put the credential into `key`")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        # What holds an @ may be a credential that went astray, and is not shown.
+        raise ValueError("`url` must look like https://host/v1" + ("" if "@" in url else f", not {url!r}"))
     tls = parts.scheme == "https"
     base = parts.path.rstrip("/")
     proxy = None

@@ -32,6 +32,10 @@ class BoundTarget(Struct, frozen=True):
     """Dialect name → request line, host, authorisation and fixed headers, up to the value of Content-Length."""
     timeouts: UpstreamTimeouts
 
+    def __repr__(self) -> str:
+        # `heads` hold the credential in plain text.
+        return f"BoundTarget(provider={self.provider!r}, model={self.model!r}, weight={self.weight})"
+
     @property
     def origin(self) -> Origin:
         return self.upstream.origin

@@ -29,8 +29,8 @@ class Config(ProviderConfig, frozen=True):
 
 def build(name: str, config: Config) -> Upstream:
     """Needs a key. Raises ValueError without one."""
-    if config.key is None:
-        raise ValueError("`key` is missing; write `key: ${env:OPENAI_API_KEY}`")
+    if config.key is None or not config.key.reveal().strip():
+        raise ValueError("`key` is missing or empty; write `key: ${env:OPENAI_API_KEY}`")
     headers = dict(config.headers)
     if config.organization is not None:
         headers["openai-organization"] = Secret(config.organization)

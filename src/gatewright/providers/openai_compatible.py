@@ -31,7 +31,7 @@ def build(name: str, config: Config) -> Upstream:
         config,
         url=config.url,
         paths=_PATHS,
-        credential=("authorization", Secret(f"Bearer {key.reveal()}")) if key else None,
+        credential=("authorization", Secret(f"Bearer {key.reveal()}")) if key and key.reveal().strip() else None,
     )
 
 
