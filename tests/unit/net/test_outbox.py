@@ -11,8 +11,17 @@ class Transport(asyncio.Transport):
     def __init__(self, log: list[tuple[str, bytes]], name: str) -> None:
         super().__init__()
         self._log, self._name = log, name
+        self._is_closed = False
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        self._is_closed = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._is_closed:
+            raise RuntimeError("the handler is closed")
         self._log.append((self._name, bytes(data)))
 
 
@@ -45,3 +54,31 @@ def test_flush_leaves_nothing_for_later() -> None:
         return log
 
     assert asyncio.run(run()) == [("a", b"1")]
+
+
+def test_a_large_write_leaves_at_once_behind_what_waits() -> None:
+    async def run() -> list[tuple[str, bytes]]:
+        log: list[tuple[str, bytes]] = []
+        outbox = Outbox(asyncio.get_running_loop())
+        transport = Transport(log, "a")
+        outbox.send(transport, b"1")
+        outbox.send(transport, b"2" * 20_000)
+        assert [data[:1] for _, data in log] == [b"1", b"2"]
+        await asyncio.sleep(0)
+        return log
+
+    assert len(asyncio.run(run())) == 2
+
+
+def test_a_closed_transport_does_not_hurt_the_others() -> None:
+    async def run() -> list[tuple[str, bytes]]:
+        log: list[tuple[str, bytes]] = []
+        outbox = Outbox(asyncio.get_running_loop())
+        gone, there = Transport(log, "gone"), Transport(log, "there")
+        outbox.send(gone, b"1")
+        outbox.send(there, b"2")
+        gone.close()
+        await asyncio.sleep(0)
+        return log
+
+    assert asyncio.run(run()) == [("there", b"2")]
