@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Raw
+from msgspec import Meta
 
 from gatewright.config.documents import Document
 from gatewright.core.errors import GatewayError, Kind
@@ -105,14 +105,13 @@ class RateLimit(Filter):
 def _estimate_tokens(x: Exchange) -> float:
     """Input by the size of the body, output by what the client allows; never less than one."""
     estimate = len(x.body) / _BYTES_PER_TOKEN
-    for member in ("max_completion_tokens", "max_tokens"):
-        raw: Raw | None = x.fields.get(member)
-        if raw is not None:
-            text = bytes(raw)
-            if text.isdigit() and len(text) < 10:
-                estimate += int(text)
-            break
-    return max(estimate, 1.0)
+    fields = x.fields
+    allowed = fields.get("max_completion_tokens") or fields.get("max_tokens")
+    if allowed is not None:
+        text = bytes(allowed)
+        if text.isdigit() and len(text) < 10:
+            estimate += int(text)
+    return estimate if estimate > 1.0 else 1.0
 
 
 RATE_LIMIT: Final = FilterType(

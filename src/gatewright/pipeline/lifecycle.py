@@ -100,11 +100,15 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     x.model = model
     chain = snapshot.chain_for(x.consumer.path, model.name)
     x.chain = chain
-    if chain.on_request:
-        hooks = _run_request_hooks(x, chain)
-        reply = await (ports.spawn(hooks) if chain.needs_task else hooks)
+    if chain.needs_task:
+        reply: Reply | None = await ports.spawn(_run_request_hooks(x, chain))
         if reply is not None:
             return reply
+    else:
+        for hook in chain.on_request:
+            reply = await hook(x)
+            if reply is not None:
+                return reply
     target = model.pick(ports.random)
     others: list[BoundTarget] | None = None
     now = ports.now
