@@ -10,6 +10,7 @@ the client still sends is discarded for a moment, so that a reset cannot destroy
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, cast
@@ -114,6 +115,7 @@ class Connection(asyncio.Protocol):
         "_timeouts",
         "_transport",
         "_turn",
+        "_unsent",
         "_waiting",
         "caller",
         "is_http10",
@@ -135,6 +137,8 @@ class Connection(asyncio.Protocol):
         self._streaming = False
         self._closing = False
         self._in_head = False
+        self._unsent: float = math.inf
+        """What a closing connection had not sent yet when its deadline last passed."""
         self._keep_alive = True
         self.is_http10 = False
         self.caller: tuple[object, object, object] | None = None
@@ -225,7 +229,7 @@ class Connection(asyncio.Protocol):
         done = self._parser.feed(data)
         if not done:
             self._on_partial()
-        elif self._turn is None and len(done) == 1:
+        elif self._turn is None and not self._waiting and len(done) == 1:
             self._begin(done[0])
         else:
             self._waiting.extend(done)
@@ -257,7 +261,9 @@ class Connection(asyncio.Protocol):
         self._deadline.disarm()
         if self._source is not None:
             self._source.resume()
-        elif self._turn is None and not self._closing:
+        elif self._closing:
+            self._deadline.arm(_LINGER_S)
+        elif self._turn is None:
             self._deadline.arm(self._timeouts.keep_alive_s)
 
     # -- turns ----------------------------------------------------------------------------------------------------
@@ -309,7 +315,7 @@ class Connection(asyncio.Protocol):
 
     def _begin_waiting(self) -> None:
         transport = self._transport
-        if transport is None or self._closing or not self._waiting:
+        if transport is None or self._closing or not self._waiting or self._turn is not None:
             return
         message = self._waiting.popleft()
         if not self._waiting:
@@ -329,6 +335,12 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _on_deadline(self) -> None:
+        if self._closing and self._transport is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if 0 < unsent < self._unsent:  # a slow client still takes its answer
+                self._unsent = unsent
+                self._deadline.arm(self._timeouts.write_stall_s)
+                return
         if self._stalled or self._closing:
             self.abort()
             return

@@ -220,9 +220,9 @@ class RequestParser:
         headers = self._headers
         self.in_head = False
         version = self._parser.get_http_version()
-        if version != "1.1":
+        self._is_http10 = version != "1.1"
+        if self._is_http10:
             self._check_old_version(version)
-            self._is_http10 = True
         host = headers.get(b"host")
         if host is None or host != self._host:
             self._check_host(host, version)
