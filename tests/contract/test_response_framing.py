@@ -49,17 +49,32 @@ def test_a_whole_answer(name: str, size: int) -> None:
 )
 @pytest.mark.parametrize("before", [OPEN_HEAD, WHOLE["trailers"][:-14] + b"0\r\n"], ids=["head", "trailer"])
 def test_headers_without_end_are_refused(before: bytes, piece: bytes) -> None:
-    if before is not OPEN_HEAD and piece.startswith((b"X: aa", b"XX")):
-        pytest.skip("an unfinished trailer is held by the tokenizer until the answer's time-out")
     parser = ResponseParser()
-    with pytest.raises(MalformedResponse, match=r"1,000 headers|exceeds"):
+    with pytest.raises(MalformedResponse, match=r"1,000 headers|exceed"):
         _feed(parser, before + piece, 10_000)
+    parser.close()
+
+
+def test_a_chunk_extension_without_end_is_refused() -> None:
+    parser = ResponseParser()
+    with pytest.raises(MalformedResponse, match="exceed"):
+        _feed(parser, render_head(200, [CHUNKED]) + b"5;" + b"a" * 1_000_000, 10_000)
+    parser.close()
+
+
+def test_the_framing_of_a_long_stream_does_not_add_up() -> None:
+    parser = ResponseParser()
+    parser.feed(render_head(200, [CHUNKED]))
+    for _ in range(100_000):
+        assert parser.feed(b"5\r\n") == b""
+        assert parser.feed(b"abcde") == b"abcde"
+        assert parser.feed(b"\r\n") == b""
     parser.close()
 
 
 def test_interim_answers_without_end_are_refused() -> None:
     parser = ResponseParser()
-    with pytest.raises(MalformedResponse, match="exceeds"):
+    with pytest.raises(MalformedResponse, match="exceed"):
         _feed(parser, b"HTTP/1.1 102 Processing\r\n\r\n" * 100_000, 27)
     parser.close()
 

@@ -312,11 +312,11 @@ class ResponseParser:
     """
 
     __slots__ = (
+        "_bodiless_bytes",
         "_body",
         "_fields",
         "_framed",
         "_head",
-        "_head_bytes",
         "_keep_alive",
         "_parser",
         "complete",
@@ -337,7 +337,8 @@ class ResponseParser:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self._head: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._bodiless_bytes = 0
+        """Bytes since the last that were body."""
         self._fields = 0
         self.started = False
         """Whether any byte of the answer has come."""
@@ -360,14 +361,16 @@ class ResponseParser:
                 problem = _TOO_MANY_FIELDS if self._fields > _MAX_FIELDS else f"it is not valid HTTP/1.1: {error}"
                 raise MalformedResponse(problem) from None
             self.surplus = True
-        if not self.head_complete:
-            # The tokenizer holds an unfinished line itself, and any number of interim answers may come.
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                raise MalformedResponse(f"its head exceeds {_MAX_HEAD_BYTES} bytes")
         pieces = self._body
         if not pieces:
+            if not self.complete:
+                # The tokenizer holds unfinished lines itself, and any number of interim answers may come.
+                self._bodiless_bytes += len(data)
+                if self._bodiless_bytes > _MAX_HEAD_BYTES:
+                    what = "trailers or chunk extensions exceed" if self.head_complete else "head exceeds"
+                    raise MalformedResponse(f"its {what} {_MAX_HEAD_BYTES} bytes")
             return b""
+        self._bodiless_bytes = 0
         self._body = []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
