@@ -137,8 +137,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._base_acked = -1
         if self._deadlines.now - self.idle_since_s < _FRESH_S:
             return True
-        readable, _, _ = select.select((self._fd,), (), (), 0)
-        if readable:
+        watch = select.poll()  # not select(): it cannot see descriptors beyond 1,023
+        watch.register(self._fd, select.POLLIN)
+        if watch.poll(0):
             return False  # EOF, or bytes nobody asked for
         self._base_acked = _bytes_acked(self._fd)
         return True

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import ssl
@@ -292,8 +293,15 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _raise_file_limit() -> None:
+    """Two sockets a stream: take as many descriptors as the system allows, not the low default meant for select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Run until told to end."""
+    _raise_file_limit()
     uvloop.run(_run(parse_options()))
 
 
