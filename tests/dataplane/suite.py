@@ -33,7 +33,7 @@ def build_config(providers: Mapping[str, Any], models: Mapping[str, Any], **more
 
 @contextmanager
 def run_gateway(config: Mapping[str, Any]) -> Iterator[GatewayProcess]:
-    """A gateway for a whole suite. At the end the same workers must run and nothing unexpected be printed."""
+    """A gateway for a suite. At the end the same workers run, nothing unexpected was printed, and it stops well."""
     with GatewayProcess(config, environment={"UPSTREAM_KEY": UPSTREAM_KEY}) as gateway:
         workers = [worker.pid for worker in gateway.workers()]
         assert workers
@@ -42,6 +42,7 @@ def run_gateway(config: Mapping[str, Any]) -> Iterator[GatewayProcess]:
         stderr = gateway.stderr()
         assert "Traceback" not in stderr, stderr[-4000:]
         assert "Exception" not in stderr, stderr[-4000:]
+        assert gateway.stop() == 0
 
 
 def render_call(body: Mapping[str, Any], path: str = "/v1/chat/completions", headers: bytes = b"") -> bytes:
