@@ -30,9 +30,8 @@ class Turn:
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""
-        if self._future is not None:
-            self._future.cancel()
-        else:
+        # A future that is done already cannot be cancelled any more; then the next step raises.
+        if self._future is None or not self._future.cancel():
             self._cancelled = True
 
     def _step(self, done: object = None) -> None:
@@ -52,3 +51,5 @@ class Turn:
         future._asyncio_future_blocking = False
         self._future = future
         future.add_done_callback(self._step)
+        if self._cancelled and future.cancel():
+            self._cancelled = False

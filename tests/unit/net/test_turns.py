@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gatewright.net.turns import Turn
 
 
@@ -96,3 +98,70 @@ def test_a_task_awaited_by_a_turn_has_a_current_task_and_its_error_arrives() -> 
         return log
 
     assert asyncio.run(run()) == ["from the task"]
+
+
+def test_a_cancel_that_comes_after_the_result_is_not_lost() -> None:
+    async def run() -> list[str]:
+        log: list[str] = []
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        async def work() -> None:
+            try:
+                await future
+                log.append("went on")
+            except asyncio.CancelledError:
+                log.append("cancelled")
+
+        turn = Turn(loop, work())
+        turn.start()
+        future.set_result(None)
+        turn.cancel()
+        await asyncio.sleep(0)
+        return log
+
+    assert asyncio.run(run()) == ["cancelled"]
+
+
+def test_a_turn_that_is_cancelled_as_it_runs_ends_at_its_next_wait() -> None:
+    async def run() -> list[str]:
+        log: list[str] = []
+        loop = asyncio.get_running_loop()
+
+        async def work() -> None:
+            turn.cancel()
+            try:
+                await loop.create_future()
+            except asyncio.CancelledError:
+                log.append("cancelled")
+
+        turn = Turn(loop, work())
+        turn.start()
+        await asyncio.sleep(0)
+        return log
+
+    assert asyncio.run(run()) == ["cancelled"]
+
+
+def test_a_coroutine_that_never_waits_is_over_at_once() -> None:
+    async def run() -> list[str]:
+        log: list[str] = []
+
+        async def work() -> None:
+            log.append("done")
+
+        Turn(asyncio.get_running_loop(), work()).start()
+        return log
+
+    assert asyncio.run(run()) == ["done"]
+
+
+def test_an_error_nobody_handled_reaches_the_caller() -> None:
+    async def run() -> None:
+        async def work() -> None:
+            raise ValueError("a fault")
+
+        with pytest.raises(ValueError, match="a fault"):
+            Turn(asyncio.get_running_loop(), work()).start()
+
+    asyncio.run(run())
