@@ -80,21 +80,34 @@ class Pool:
         return self._tls
 
     async def _wait_for_free(self) -> UpstreamConnection | None:
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._queue.append(turn)
+        """An idle connection, or None when a new one may be opened now."""
         try:
             async with asyncio.timeout(self._origin.connect_s):
-                await turn
+                # Again and again: what became free may have been taken by a request that came in meanwhile.
+                while self.open >= self._origin.max_connections:
+                    await self._wait_in_line()
+                    connection = self.take_idle()
+                    if connection is not None:
+                        return connection
+                return None
         except TimeoutError:
             raise GatewayError(
                 Kind.UPSTREAM_OVERLOADED,
                 f"All {self._origin.max_connections} connections to {self._origin.host} were busy for "
                 f"{self._origin.connect_s:g} s (max_connections of its provider).",
             ) from None
-        finally:
+
+    async def _wait_in_line(self) -> None:
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
             if turn in self._queue:
                 self._queue.remove(turn)
-        return self.take_idle()
+            elif not turn.cancelled():
+                self._wake_one()  # called, but not coming: the next in line gets the place
+            raise
 
     def _wake_one(self) -> None:
         while self._queue:
@@ -138,7 +151,7 @@ class UpstreamPools:
         if connection is not None and not connection.may_be_stale:
             return connection.exchange(request, upstream.timeouts, self.max_response_bytes)
         # As a task of its own: connecting has a time limit, which needs one.
-        return self._tasks.spawn(self._send_with_care(pool, connection, upstream, request), "send")
+        return _taken(self._tasks.spawn(self._send_with_care(pool, connection, upstream, request), "send"))
 
     async def _send_with_care(
         self, pool: Pool, connection: UpstreamConnection | None, upstream: Upstream, request: bytes
@@ -162,3 +175,13 @@ class UpstreamPools:
         """Close what is not in use, and forget origins nobody uses any more."""
         for pool in self._pools.values():
             pool.close_idle()
+
+
+async def _taken(sending: asyncio.Task[Answer]) -> Answer:
+    """The answer; one that arrives as its exchange is cancelled is given up, since nobody else could."""
+    try:
+        return await sending
+    except asyncio.CancelledError:
+        if sending.done() and not sending.cancelled() and sending.exception() is None:
+            sending.result().abort()
+        raise
