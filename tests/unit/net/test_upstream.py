@@ -1,0 +1,468 @@
+"""One upstream connection: answers cut anywhere, every framing, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from wires import FakeTransport, rounds, run, ticking
+
+from gatewright.config.documents import UpstreamTimeouts
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.net.outbox import Outbox
+from gatewright.net.upstream import IDLE_S, Answer, UpstreamConnection
+
+REQUEST = b"POST / HTTP/1.1\r\n\r\n"
+JSON = b"content-type: application/json\r\n"
+EVENTS = b"content-type: text/event-stream\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+BODY = b'{"answer":"' + b"x" * 40 + b'"}'
+ZIPPED = gzip.compress(BODY, mtime=0)
+
+
+def chunks(data: bytes, size: int = 7) -> bytes:
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def length(data: bytes) -> bytes:
+    return b"content-length: %d\r\n\r\n%b" % (len(data), data)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+WHOLE = {
+    "length": OK + JSON + length(BODY),
+    "chunked": OK + JSON + CHUNKED + chunks(BODY),
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n" + OK + JSON + length(BODY),
+    "gzip": OK + JSON + b"content-encoding: gzip\r\n" + length(ZIPPED),
+    "gzip chunked": OK + JSON + b"content-encoding: gzip\r\n" + CHUNKED + chunks(ZIPPED),
+}
+CLOSED = {
+    "close": OK + JSON + b"connection: close\r\n\r\n" + BODY,
+    "http/1.0": b"HTTP/1.0 200 OK\r\n" + JSON + b"\r\n" + BODY,
+}
+
+
+class Sink:
+    """Keeps what a stream brings; `bite` gives up after that many pieces."""
+
+    def __init__(self, answer: Answer | None = None, bite: int = 0) -> None:
+        self.data = b""
+        self.ended = 0
+        self.failures: list[GatewayError] = []
+        self._answer, self._bite = answer, bite
+
+    def on_data(self, data: bytes) -> None:
+        self.data += data
+        if self._answer is not None:
+            self._bite -= 1
+            if self._bite == 0:
+                self._answer.abort()
+
+    def on_end(self) -> None:
+        self.ended += 1
+
+    def on_failure(self, error: GatewayError) -> None:
+        self.failures.append(error)
+
+
+class Line:
+    """A connection on a fake transport, as a pool would hold it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.time, deadlines = ticking()
+        self.idle: list[UpstreamConnection] = []
+        self.lost: list[UpstreamConnection] = []
+        self.connection = UpstreamConnection(
+            self.loop, deadlines, Outbox(self.loop), self.idle.append, self.lost.append
+        )
+        self.transport = FakeTransport(self.connection)
+        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+
+    async def ask(self, max_response_bytes: int = 10_000, **timeouts: float) -> asyncio.Future[Answer]:
+        call = asyncio.ensure_future(
+            self.connection.exchange(REQUEST, UpstreamTimeouts(**timeouts), max_response_bytes)
+        )
+        await rounds(2)
+        return call
+
+    def feed(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            if not self.transport.closing:
+                self.connection.data_received(piece)
+
+    async def failure(self, call: asyncio.Future[Answer]) -> GatewayError:
+        with pytest.raises(GatewayError) as failed:
+            await asyncio.wait_for(call, 1)
+        return failed.value
+
+
+def on_a_line(body: Callable[[Line], Awaitable[None]]) -> None:
+    async def made() -> None:
+        await body(Line())
+
+    run(made)
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_an_answer_is_the_same_wherever_it_is_cut(form: str) -> None:
+    data = WHOLE[form]
+
+    async def body(line: Line) -> None:
+        for cut in range(1, len(data)):
+            call = await line.ask()
+            line.feed(data[:cut], data[cut:])
+            answer = await call
+            assert answer.status == 200
+            assert answer.body == BODY, cut
+        call = await line.ask()
+        line.feed(*(data[at : at + 1] for at in range(len(data))))
+        assert (await call).body == BODY
+        assert len(line.idle) == len(data), "each time it may be used again"
+        assert not line.transport.closing
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("form", CLOSED)
+def test_an_answer_may_end_with_its_connection(form: str) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(CLOSED[form])
+        await rounds()
+        assert not call.done()
+        line.transport.close()
+        assert (await call).body == BODY
+        assert line.idle == []
+        assert line.lost == [line.connection]
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", Kind.UPSTREAM_RESET),
+        (b"HTTP/1.1 200 O", Kind.UPSTREAM_BAD_RESPONSE),
+        (OK + JSON + b"content-length: 10\r\n\r\n{", Kind.UPSTREAM_BAD_RESPONSE),
+        (OK + JSON + CHUNKED + b"5\r\nhel", Kind.UPSTREAM_BAD_RESPONSE),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", Kind.UPSTREAM_BAD_RESPONSE),
+    ],
+)
+def test_an_end_before_the_end_is_told_apart(data: bytes, kind: Kind) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        if data:
+            line.feed(data)
+        line.transport.close()
+        assert (await line.failure(call)).kind is kind
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        OK + JSON + CHUNKED + b"zz\r\n",
+        OK + JSON + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
+        OK + JSON + b"content-encoding: br\r\n" + length(b"x"),
+        OK + JSON + b"content-encoding: gzip\r\n" + length(b"no gzip at all"),
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ],
+)
+def test_what_is_not_an_answer_is_refused_and_the_connection_closed(data: bytes) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(data)
+        assert (await line.failure(call)).kind is Kind.UPSTREAM_BAD_RESPONSE
+        assert line.transport.aborted
+        assert line.idle == []
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_an_answer_may_only_be_so_large_also_when_it_is_inflated(plain: bool) -> None:
+    async def body(line: Line) -> None:
+        big = b"x" * 5_000
+        coding = b"" if plain else b"content-encoding: gzip\r\n"
+        call = await line.ask(max_response_bytes=1_000)
+        line.feed(OK + JSON + coding + length(big if plain else gzip.compress(big)))
+        error = await line.failure(call)
+        assert error.kind is Kind.UPSTREAM_BAD_RESPONSE
+        assert "large" in error.message or "exceeds" in error.message
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("end", [b"HTTP/1.1 200 OK\r\n", b"\0garbage"])
+def test_surplus_bytes_cost_the_connection_not_the_answer(end: bytes) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(WHOLE["length"] + end)
+        assert (await call).body == BODY
+        assert line.transport.aborted
+        assert line.idle == []
+
+    on_a_line(body)
+
+
+def test_bytes_on_an_idle_connection_close_it() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(WHOLE["length"])
+        await call
+        assert line.idle == [line.connection]
+        line.feed(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+def test_an_idle_connection_is_closed_in_time() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(WHOLE["length"])
+        await call
+        line.time.advance(IDLE_S - 1)
+        assert not line.transport.closing
+        line.time.advance(1.1)
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("sent", [b"", OK, OK + JSON + b"content-length: 9\r\n\r\n{"])
+def test_silence_ends_as_a_time_out(sent: bytes) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask(first_byte_s=3.0, idle_s=3.0)
+        if sent:
+            line.feed(sent)
+        line.time.advance(2.9)
+        await rounds(1)
+        assert not call.done()
+        line.time.advance(0.2)
+        assert (await line.failure(call)).kind is Kind.UPSTREAM_TIMEOUT
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+def test_cancelling_closes() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        call.cancel()
+        await rounds()
+        assert call.cancelled()
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+def test_a_connection_already_gone_took_nothing() -> None:
+    async def body(line: Line) -> None:
+        line.transport.closing = True
+        call = await line.ask()
+        error = await line.failure(call)
+        assert error.kind is Kind.UPSTREAM_RESET
+        assert error.untouched
+
+    on_a_line(body)
+
+
+def test_a_new_connection_that_is_reset_may_have_taken_the_request() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.transport.closing = True
+        line.connection.connection_lost(ConnectionResetError("reset"))
+        error = await line.failure(call)
+        assert error.kind is Kind.UPSTREAM_RESET
+        assert not error.untouched
+
+    on_a_line(body)
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+EVENT = b"data: {}\n\n"
+
+
+async def begin(line: Line, head: bytes = OK + EVENTS + CHUNKED, first: bytes = b"") -> Answer:
+    call = await line.ask()
+    line.feed(head + first)
+    answer = await call
+    assert answer.body is None
+    return answer
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def test_a_stream_flows_into_its_sink_and_leaves_the_connection_idle() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line, first=chunk(EVENT))
+        line.feed(chunk(EVENT))
+        sink = Sink()
+        answer.start(sink)
+        assert sink.data == EVENT * 2
+        line.feed(chunk(EVENT), b"0\r\n\r\n")
+        assert sink.data == EVENT * 3
+        assert (sink.ended, sink.failures) == (1, [])
+        assert line.idle == [line.connection]
+        for late in (answer.pause, answer.resume, answer.abort):
+            late()  # the connection may be another's already
+        assert not line.transport.closing
+        assert line.transport.reading
+
+    on_a_line(body)
+
+
+def test_a_stream_that_was_complete_before_its_sink_came() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line, first=chunk(EVENT) + b"0\r\n\r\n")
+        sink = Sink()
+        answer.start(sink)
+        assert (sink.data, sink.ended) == (EVENT, 1)
+        assert line.idle == [line.connection]
+
+    on_a_line(body)
+
+
+def test_a_compressed_stream_is_inflated_piece_by_piece() -> None:
+    async def body(line: Line) -> None:
+        packed = gzip.compress(EVENT * 3)
+        answer = await begin(line, OK + EVENTS + b"content-encoding: gzip\r\n" + CHUNKED, chunk(packed[:15]))
+        sink = Sink()
+        answer.start(sink)
+        line.feed(*(chunk(packed[at : at + 1]) for at in range(15, len(packed))), b"0\r\n\r\n")
+        assert (sink.data, sink.ended) == (EVENT * 3, 1)
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_stream_may_end_with_its_connection(before: bool) -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line, OK + EVENTS + b"connection: close\r\n\r\n", EVENT)
+        sink = Sink()
+        if before:
+            answer.start(sink)
+        line.transport.close()
+        await rounds()
+        if not before:
+            answer.start(sink)
+        assert (sink.data, sink.ended, sink.failures) == (EVENT, 1, [])
+        assert line.idle == []
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_stream_that_breaks_off_says_so(before: bool) -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line, first=chunk(EVENT))
+        sink = Sink()
+        if before:
+            answer.start(sink)
+        line.transport.close()
+        await rounds()
+        if not before:
+            answer.start(sink)
+        assert sink.data == EVENT
+        assert [failure.kind for failure in sink.failures] == [Kind.UPSTREAM_CUT]
+        assert sink.ended == 0
+
+    on_a_line(body)
+
+
+def test_garbage_in_a_stream_is_a_cut() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line)
+        sink = Sink()
+        answer.start(sink)
+        line.feed(b"not a chunk\r\n")
+        assert [failure.kind for failure in sink.failures] == [Kind.UPSTREAM_CUT]
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+def test_a_silent_stream_times_out_unless_it_is_the_client_who_is_slow() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line)
+        sink = Sink()
+        answer.start(sink)
+        answer.pause()
+        assert not line.transport.reading
+        line.time.advance(10_000)
+        assert sink.failures == []
+        answer.resume()
+        assert line.transport.reading
+        line.time.advance(119)
+        line.feed(chunk(EVENT))
+        line.time.advance(119)
+        assert sink.failures == []
+        line.time.advance(2)
+        line.time.advance(2)
+        assert [failure.kind for failure in sink.failures] == [Kind.UPSTREAM_TIMEOUT]
+
+    on_a_line(body)
+
+
+def test_a_stream_nobody_takes_stops_being_read() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line)
+        piece = b"data: " + b"x" * 40_000 + b"\n\n"
+        line.feed(chunk(piece), chunk(piece))
+        assert not line.transport.reading
+        sink = Sink()
+        answer.start(sink)
+        assert line.transport.reading
+        assert sink.data == piece * 2
+
+    on_a_line(body)
+
+
+def test_a_sink_that_gives_up_hears_nothing_more() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line, first=chunk(EVENT))
+        line.feed(chunk(EVENT))
+        sink = Sink(answer, bite=1)
+        answer.start(sink)
+        await rounds()
+        assert line.transport.aborted
+        assert (sink.ended, sink.failures) == (0, [])
+        assert line.lost == [line.connection]
+
+    on_a_line(body)
+
+
+def test_a_sink_that_gives_up_on_the_last_piece() -> None:
+    async def body(line: Line) -> None:
+        answer = await begin(line)
+        sink: Any = Sink(answer, bite=1)
+        answer.start(sink)
+        line.feed(chunk(EVENT) + b"0\r\n\r\n")
+        await rounds()
+        assert (sink.ended, sink.failures, line.idle) == (0, [], [])
+
+    on_a_line(body)
+
+
+def test_a_fresh_idle_connection_is_usable_without_asking() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        line.feed(WHOLE["length"])
+        await call
+        assert line.connection.is_usable()
+        assert not line.connection.may_be_stale
+        line.transport.closing = True
+        assert not line.connection.is_usable()
+
+    on_a_line(body)
