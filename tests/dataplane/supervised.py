@@ -76,7 +76,7 @@ class Supervised:
         )
         self.pid = self._process.pid
         self.listen = self.admin = ""
-        self.log = ""
+        self.log = self.printed = ""
         self._controls: list[Control] = []
 
     def __enter__(self) -> Supervised:
@@ -105,8 +105,9 @@ class Supervised:
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit code; `log` is then everything it wrote on standard error."""
-        _, err = self._process.communicate(timeout=DEADLINE_S)
+        """The exit code; `log` and `printed` are then all it wrote on standard error, and on output after one line."""
+        out, err = self._process.communicate(timeout=DEADLINE_S)
+        self.printed += out.decode()
         self.log += err.decode() if err else ""
         return self._process.returncode
 

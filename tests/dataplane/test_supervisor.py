@@ -336,6 +336,15 @@ def test_services_are_restarted_and_end_with_the_gateway() -> None:
         assert not is_alive(second[2])
 
 
+def test_standard_output_is_left_to_the_access_log() -> None:
+    with Supervised(services={"chatty": [sys.executable, "-c", "print('noise')"]}) as supervised:
+        supervised.control().status(lambda s: any(row[0] == "chatty" and row[3] > 0 for row in s.children))
+        supervised.signal(signal.SIGTERM)
+        assert supervised.wait() == 0
+        assert "noise" in supervised.log
+        assert supervised.printed == ""
+
+
 def test_a_service_that_cannot_be_started_does_not_stop_the_gateway() -> None:
     with Supervised(services={"absent": ["/no/such/program"]}) as supervised:
         status = supervised.control().status(lambda s: any(r[0] == "absent" and r[1] == "waiting" for r in s.children))

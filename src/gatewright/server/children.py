@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.core.messages import Drain, FrameParser, Message, render_frame
+from gatewright.server.process import Process
 from gatewright.telemetry.log import Log
 
 START_S: Final = 30.0
 """How long a child may take until it is ready; beyond it the child hangs and is killed."""
 STOP_S: Final = 5.0
 """How long a child may take to end after it was told to, drain time aside."""
+_STDERR: Final = 2
 _READ_BYTES: Final = 65_536
 
 
@@ -69,9 +72,7 @@ class Backoff:
 class Child:
     """One running child process with its channel (a socket pair; the child's standard input for a service)."""
 
-    def __init__(
-        self, name: str, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, name: str, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.name = name
         self.pid = process.pid
         self.state = State.STARTING
@@ -85,24 +86,26 @@ class Child:
 
     @classmethod
     async def start(
-        cls, name: str, argv: Sequence[str], fds: Mapping[str, int], *, channel_option: bool = True
+        cls,
+        name: str,
+        argv: Sequence[str],
+        fds: Mapping[str, int],
+        *,
+        channel_option: bool = True,
+        stdout: int | None = _STDERR,
     ) -> Child:
         """Start a process that inherits `fds`, each given as `--NAME FD`. Raises OSError when that fails.
 
-        The process gets a group of its own, so that Ctrl-C on the terminal reaches the supervisor alone.
+        With `channel_option` its channel is given as `--channel-fd` too; otherwise it is its standard input. What it
+        prints goes to standard error (None: to standard output, which belongs to the access log).
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            passed = dict(fds) if not channel_option else {**fds, "channel-fd": theirs.fileno()}
+            passed = {**fds, "channel-fd": theirs.fileno()} if channel_option else dict(fds)
             options = [word for option, fd in passed.items() for word in (f"--{option}", str(fd))]
+            stdin = subprocess.DEVNULL if channel_option else theirs.fileno()
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *argv,
-                    *options,
-                    stdin=asyncio.subprocess.DEVNULL if channel_option else theirs.fileno(),
-                    pass_fds=tuple(passed.values()),
-                    process_group=0,
-                )
+                process = Process([*argv, *options], stdin=stdin, stdout=stdout, pass_fds=tuple(passed.values()))
             except BaseException:
                 ours.close()
                 raise
@@ -157,8 +160,7 @@ class Child:
 
     def kill(self) -> None:
         """End it now."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def watch(self, on_message: Callable[[Child, Message], None]) -> None:
         """Read its channel and wait for its end; run this once, as a task, for every child."""

@@ -165,7 +165,7 @@ class Supervisor:
 
     async def _start_control(self) -> Child:
         fds = {"admin-fd": self._admin.fileno(), "telemetry-fd": self._telemetry_in.fileno()}
-        child = await Child.start("control", self._plan.control_command, fds)
+        child = await Child.start("control", self._plan.control_command, fds, stdout=None)
         if self._rollout.good is not None:
             child.send(self._rollout.good)
         self._last_status = None

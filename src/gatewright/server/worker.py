@@ -186,9 +186,9 @@ class Worker(asyncio.Protocol):
         self._loop.call_later(timeout_s, self._cut)
         if self._server is not None:
             self._server.close()
+        # The next tick ends an idle worker: a connection accepted in this turn of the loop is not counted yet.
         if self._listener is not None:
             self._listener.drain()
-        self._end_if_idle()
 
     def _drain_s(self) -> float:
         return self._listener.timeouts.drain_s if self._listener is not None else 0.0

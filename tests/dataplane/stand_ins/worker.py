@@ -41,6 +41,7 @@ class Worker:
                     self.draining.set()
         if self.server is not None:
             self.server.close()
+        await asyncio.sleep(0.05)  # a connection accepted just now is not counted yet
         while self.running:
             await asyncio.sleep(0.005)
 
