@@ -41,7 +41,11 @@ class MemoryCounters:
         now = self._now()
         rate = capacity / per_s
         bucket = self._buckets.get(key)
-        level = amount + (capacity if bucket is None else bucket[0] + (now - bucket[1]) * rate)
+        level = capacity if bucket is None else bucket[0] + (now - bucket[1]) * rate
+        # Full is full, before and after: what flowed back meanwhile must not pay for a debt beyond the capacity.
+        if level > capacity:
+            level = capacity
+        level += amount
         if level > capacity:
             level = capacity
         self._buckets[key] = (level, now, now + (capacity - level) / rate)
