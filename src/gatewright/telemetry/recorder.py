@@ -25,6 +25,8 @@ _MAX_CELLS = 5_000
 _MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """Access-log lines kept while control does not read; beyond it the newest are thrown away and counted."""
 _CELLS_PER_BATCH = 100
+_MAX_MESSAGE = 4_000
+"""Characters of an error's message, and of its cause, in a line; an upstream's words may be megabytes."""
 _NO_USAGE = Usage()
 
 
@@ -39,6 +41,8 @@ class Recorder:
         self._cells: dict[tuple[str, str, str, str, int, str, bool], Cell] = {}
         self._fixed: dict[tuple[str, str, str, str, int, str, bool], bytes] = {}
         """The members of an access-log line that all exchanges of a label set share, rendered."""
+        self._consumers: dict[str, bytes] = {}
+        """The paths of consumers, as JSON."""
         self._lines: list[bytes] = []
         self._lines_bytes = 0
         self._lost = 0
@@ -156,11 +160,11 @@ class Recorder:
         )
         first_byte = b',"first_byte_ms":%.3f' % ((x.first_byte_s - x.started_s) * 1e3) if x.first_byte_s else b""
         line = (
-            b'{"time":"%b","id":"%b","consumer":"%b",%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
+            b'{"time":"%b","id":"%b","consumer":%b,%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
             % (
                 self._wall(x.finished_s),
                 x.id.encode(),
-                x.consumer.path.encode(),
+                self._consumers.get(x.consumer.path) or self._render_consumer(x.consumer.path),
                 fixed,
                 total_s * 1e3,
                 overhead_s * 1e3,
@@ -182,10 +186,16 @@ class Recorder:
         fixed = self._fixed[key] = self._encoder.encode(shown)[1:-1]
         return fixed
 
+    def _render_consumer(self, path: str) -> bytes:
+        if len(self._consumers) > _MAX_CELLS:
+            self._consumers.clear()
+        rendered = self._consumers[path] = self._encoder.encode(path)
+        return rendered
+
     def _render_error(self, error: GatewayError) -> bytes:
-        members = {"kind": error.kind.value, "source": error.source.value, "message": error.message}
+        members = {"kind": error.kind.value, "source": error.source.value, "message": error.message[:_MAX_MESSAGE]}
         if error.cause is not None:
-            members["cause"] = repr(error.cause)
+            members["cause"] = repr(error.cause)[:_MAX_MESSAGE]
         return b"," + self._encoder.encode(members)[1:-1]
 
     def _keep_line(self, line: bytes, count: int) -> None:

@@ -1,0 +1,209 @@
+"""A cell per label set, a line per exchange that is JSON whatever it holds, and nothing lost in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.surface import Surface
+from gatewright.core.usage import Usage
+from gatewright.telemetry import recorder as module
+from gatewright.telemetry.access_line import AccessLine
+from gatewright.telemetry.recorder import Recorder
+from gatewright.telemetry.records import MAX_DATAGRAM_BYTES, Batch, Cell, Gauges
+
+CHAT = Surface("chat_completions", b"POST", b"/v1/chat/completions", "openai.chat")
+_batch = msgspec.msgpack.Decoder(Batch)
+
+
+class Target:
+    provider = "up"
+    model = "their-name"
+
+
+def recorder(*, lines: bool = True) -> Recorder:
+    return Recorder(slot=3, pid=42, wall=lambda at_s: b"2026-01-02T03:04:05.%03dZ" % at_s, lines=lines)
+
+
+def exchange(**members: Any) -> Exchange:
+    x = Exchange("req_1", None, {}, b"12345", 10.0)
+    x.surface, x.published_model, x.status, x.finished_s = CHAT, "m", 200, 11.0
+    for name, value in members.items():
+        setattr(x, name, value)
+    return x
+
+
+def taken(it: Recorder) -> list[Batch]:
+    return [_batch.decode(datagram) for datagram in it.batches(Gauges())]
+
+
+def lines_of(batches: list[Batch]) -> list[AccessLine]:
+    text = b"".join(batch.lines for batch in batches)
+    return [msgspec.json.decode(line, type=AccessLine) for line in text.splitlines()]
+
+
+def test_there_is_always_a_batch_for_the_gauges() -> None:
+    it = recorder()
+    gauges = Gauges(connections=1, requests_in_flight=2, snapshot_version=9)
+    (datagram,) = it.batches(gauges)
+    assert _batch.decode(datagram) == Batch(3, 42, gauges)
+
+
+def test_exchanges_with_the_same_labels_share_a_cell() -> None:
+    it = recorder()
+    usage = Usage(input_total=10, input_cached_read=4, output_total=6, output_reasoning=2)
+    first = exchange(target=Target(), usage=usage, attempts=2, bytes_out=7, first_byte_s=10.2, upstream_s=0.15)
+    it.record(first)
+    it.record(exchange(target=Target(), usage=usage, attempts=1))
+    it.record(exchange(error=GatewayError(Kind.RATE_LIMITED, "no"), status=429))
+    cells = [cell for batch in taken(it) for cell in batch.cells]
+    assert len(cells) == 2
+    cell = cells[0]
+    assert (cell.exchanges, cell.attempts, cell.bytes_in, cell.bytes_out) == (2, 3, 10, 7)
+    assert (cell.input_tokens, cell.cached_input_tokens, cell.output_tokens, cell.reasoning_tokens) == (20, 8, 12, 4)
+    assert cell.duration_sum_s == pytest.approx(2.0)
+    assert sum(cell.duration_counts) == 2
+    assert cell.first_byte_sum_s == pytest.approx(0.2)
+    assert sum(cell.first_byte_counts) == 1
+    assert cell.overhead_sum_s == pytest.approx(0.05 + 1.0)
+    assert (cell.labels.provider, cell.labels.upstream_model) == ("up", "their-name")
+    assert (cells[1].labels.kind, cells[1].labels.status) == ("rate_limited", 429)
+    assert all(not batch.cells for batch in taken(it)), "a batch holds what is new"
+
+
+def test_a_line_says_what_applies_and_nothing_else() -> None:
+    it = recorder()
+    it.record(exchange())
+    (batch, _) = taken(it)
+    assert msgspec.json.decode(batch.lines) == {
+        "time": "2026-01-02T03:04:05.011Z",
+        "id": "req_1",
+        "consumer": "anonymous",
+        "surface": "chat_completions",
+        "model": "m",
+        "status": 200,
+        "total_ms": 1000.0,
+        "gateway_ms": 1000.0,
+        "attempts": 0,
+        "bytes_in": 5,
+        "bytes_out": 0,
+    }
+
+
+def test_a_line_of_a_failure_has_its_kind_source_and_cause() -> None:
+    it = recorder()
+    error = GatewayError(Kind.UPSTREAM_RESET, 'said "no"\n', cause=OSError("gone"))
+    it.record(exchange(error=error, status=502, first_byte_s=10.5, stream=True))
+    (line,) = lines_of(taken(it))
+    assert (line.kind, line.source, line.message, line.cause) == (
+        "upstream_reset",
+        "upstream",
+        'said "no"\n',
+        "OSError('gone')",
+    )
+    assert line.stream
+    assert line.first_byte_ms == 500.0
+
+
+NAMES = st.text(min_size=1, max_size=20)
+
+
+@given(NAMES, NAMES, st.text(max_size=200), st.one_of(st.none(), st.text(max_size=50)))
+def test_every_line_is_json_and_one_line(consumer: str, model: str, message: str, cause: str | None) -> None:
+    it = recorder()
+    error = GatewayError(Kind.UPSTREAM_FAILED, message, cause=None if cause is None else ValueError(cause))
+    it.record(exchange(consumer=Consumer(consumer), published_model=model, error=error))
+    text = b"".join(batch.lines for batch in taken(it))
+    assert text.count(b"\n") == 1
+    line = msgspec.json.decode(text, type=AccessLine)
+    assert (line.consumer, line.model, line.message) == (consumer, model, message)
+
+
+def test_lines_can_be_left_out() -> None:
+    it = recorder(lines=False)
+    it.record(exchange())
+    (batch,) = taken(it)
+    assert batch.lines == b""
+    assert batch.cells[0].exchanges == 1
+
+
+def test_many_lines_and_cells_are_split_over_datagrams() -> None:
+    it = recorder()
+    for number in range(1_500):
+        it.record(exchange(id=f"req_{number}", published_model=f"m{number % 250}"))
+    datagrams = it.batches(Gauges())
+    assert all(len(datagram) <= MAX_DATAGRAM_BYTES + 1_024 for datagram in datagrams)
+    batches = [_batch.decode(datagram) for datagram in datagrams]
+    assert [line.id for line in lines_of(batches)] == [f"req_{number}" for number in range(1_500)]
+    cells = [cell for batch in batches for cell in batch.cells]
+    assert len(cells) == 250
+    assert sum(cell.exchanges for cell in cells) == 1_500
+
+
+def test_a_message_of_any_size_fits_into_a_datagram() -> None:
+    it = recorder()
+    huge = GatewayError(Kind.UPSTREAM_FAILED, "é" * 1_000_000, cause=ValueError("x" * 1_000_000))
+    it.record(exchange(error=huge))
+    datagrams = it.batches(Gauges())
+    assert max(map(len, datagrams)) <= MAX_DATAGRAM_BYTES
+    (line,) = lines_of([_batch.decode(datagram) for datagram in datagrams])
+    assert line.kind == "upstream_failed"
+    assert line.message.startswith("éééé")
+
+
+def test_what_could_not_be_sent_is_merged_again() -> None:
+    it, other = recorder(), recorder()
+    for number in range(300):
+        for which in (it, other):
+            which.record(exchange(published_model=f"m{number % 120}", usage=Usage(input_total=3)))
+    unsent = it.batches(Gauges())
+    it.record(exchange(published_model="m0"))
+    other.record(exchange(published_model="m0"))
+    it.put_back(unsent)
+
+    def by_model(batches: list[Batch]) -> dict[str, Cell]:
+        return {cell.labels.model: cell for batch in batches for cell in batch.cells}
+
+    mine, theirs = taken(it), taken(other)
+    assert by_model(mine) == by_model(theirs)
+    assert len(lines_of(mine)) == len(lines_of(theirs)) == 301
+
+
+def test_lines_beyond_the_backlog_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BACKLOG_BYTES", 1_000)
+    it = recorder()
+    for _ in range(50):
+        it.record(exchange())
+    batches = taken(it)
+    kept = len(lines_of(batches))
+    assert 0 < kept < 50
+    assert sum(batch.lost_lines for batch in batches) == 50 - kept
+    assert sum(cell.exchanges for batch in batches for cell in batch.cells) == 50
+    assert [batch.lost_lines for batch in taken(it)] == [0]
+
+
+def test_losses_are_not_lost_when_the_batch_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BACKLOG_BYTES", 1_000)
+    it = recorder()
+    for _ in range(50):
+        it.record(exchange())
+    it.put_back(it.batches(Gauges()))
+    batches = taken(it)
+    assert sum(batch.lost_lines for batch in batches) + len(lines_of(batches)) == 50
+
+
+def test_too_many_label_sets_are_counted_without_their_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_CELLS", 10)
+    it = recorder(lines=False)
+    for number in range(100):
+        it.record(exchange(published_model=f"m{number}", target=Target()))
+    cells = {cell.labels.model: cell for batch in taken(it) for cell in batch.cells}
+    assert len(cells) == 11
+    assert cells[""].exchanges == 90
+    assert cells[""].labels.upstream_model == ""
