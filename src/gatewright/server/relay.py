@@ -77,10 +77,17 @@ class Relay:
         if self.done.done():
             return
         codec = self._codec
-        closing = codec.end()
-        if closing:
-            self._send(closing)
-        self.done.set_result(codec.error)
+        error: GatewayError | None
+        try:
+            closing = codec.end()
+            if closing:
+                self._send(closing)
+            error = codec.error
+        except GatewayError as refused:
+            error = refused
+        except Exception as fault:  # noqa: BLE001 - as above: whatever a filter does, the exchange must end
+            error = GatewayError(Kind.INTERNAL, "A filter failed.", cause=fault)
+        self.done.set_result(error)
 
     def on_failure(self, error: GatewayError) -> None:
         """The upstream's answer broke off."""
