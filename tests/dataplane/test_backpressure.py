@@ -22,11 +22,11 @@ from gatewright.testing.upstream import ScriptedUpstream
 pytestmark = pytest.mark.sockets
 
 STALLED = 1_000
-STALLED_BYTES = 400_000
+STALLED_BYTES = 600_000
 """What the worker may hold for each stalled client, kernel buffers apart: one read beyond the mark at which it pauses.
 
 This is the worst case, a provider that floods; a model that writes one token after the other fills far less."""
-BUFFERED_BYTES = 8_000_000
+BUFFERED_BYTES = 16_000_000
 """More than all buffers between a provider and a client that reads nothing, the kernel's included."""
 CANCEL_S = 0.1
 FAR = {"receive_buffer": 4_096, "segment_bytes": 1_400}
