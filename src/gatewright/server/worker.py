@@ -166,6 +166,9 @@ class Worker(asyncio.Protocol):
             return None
         if known is None and self._listener is not None:
             raise ValueError("switching the listener from plain HTTP to TLS needs a restart of the workers")
+        if known is not None and config.client_ca != known[0].client_ca:
+            # A context only ever adds to what it trusts, so the old authority would stay trusted.
+            raise ValueError("changing tls.client_ca needs a restart of the gateway")
         context = known[1] if known is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
