@@ -101,8 +101,8 @@ and asks for no key: keep it on loopback or a private network.
 | `GET /version` | the version of the gateway and of its Python |
 | `GET /metrics` | [metrics](metrics.md) in the Prometheus text format, or OpenMetrics when asked for |
 
-While a reload is refused `/readyz` stays 200, since the configuration before keeps serving; `refused_reload` says why,
-and the gauge `gatewright_configuration_refused` is 1.
+`HEAD` answers like `GET`, without the body. While a reload is refused `/readyz` stays 200, since the configuration
+before keeps serving; `refused_reload` says why, and the gauge `gatewright_configuration_refused` is 1.
 """,
     "metrics": """\
 # Metrics

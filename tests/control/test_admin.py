@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -90,6 +92,18 @@ def test_probes_and_errors(gateway: GatewayProcess) -> None:
     assert (status, msgspec.json.decode(body)["workers"]) == (200, {"ready": 1, "wanted": 1})
     assert msgspec.json.decode(gateway.admin("/version")[1])["name"] == "gatewright"
     assert gateway.admin("/v1/models")[0] == 404
+
+
+def test_a_probe_by_head_gets_no_body_and_keeps_its_connection(gateway: GatewayProcess) -> None:
+    connection = http.client.HTTPConnection(*gateway.admin_address, timeout=5)
+    with contextlib.closing(connection):
+        for path in ("/livez", "/readyz", "/version", "/metrics", "/livez"):
+            connection.request("HEAD", path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b""), path
+            assert int(answer.headers["content-length"]) > 0
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b'{"status":"alive"}', "nothing of the answers before is in the way"
 
 
 def test_every_exchange_is_counted_and_logged_once(gateway: GatewayProcess) -> None:

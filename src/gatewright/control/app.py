@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable
 from typing import Any, Final
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, route
 from litestar.exceptions import HTTPException
 
 from gatewright import __version__
@@ -18,28 +18,30 @@ from gatewright.control.metrics import Exposition
 from gatewright.core.messages import Status
 
 _NO_STORE: Final = {"cache-control": "no-store"}
+_METHODS: Final = (HttpMethod.GET, HttpMethod.HEAD)
+"""A probe that wants no body asks by HEAD; the server leaves the body away by itself."""
 
 
 def build_app(status: Callable[[], Status | None], exposition: Exposition) -> Litestar:
     """The application; `status` gives the supervisor's last word."""
 
-    @get("/livez", sync_to_thread=False)
+    @route("/livez", http_method=_METHODS, sync_to_thread=False)
     def livez() -> Response[dict[str, str]]:
         """200 for as long as the process answers at all."""
         return Response({"status": "alive"}, headers=_NO_STORE)
 
-    @get("/readyz", sync_to_thread=False)
+    @route("/readyz", http_method=_METHODS, sync_to_thread=False)
     def readyz() -> Response[Readiness]:
         """200 when requests are served, 503 when not; the body says why."""
         readiness = judge(status())
         return Response(readiness, status_code=200 if readiness.ready else 503, headers=_NO_STORE)
 
-    @get("/version", sync_to_thread=False)
+    @route("/version", http_method=_METHODS, sync_to_thread=False)
     def version() -> Response[dict[str, str]]:
         """Version of the gateway and of its Python."""
         return Response({"name": "gatewright", "version": __version__, "python": platform.python_version()})
 
-    @get("/metrics", sync_to_thread=False)
+    @route("/metrics", http_method=_METHODS, sync_to_thread=False)
     def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Prometheus text, or OpenMetrics when asked for."""
         body, content_type = exposition.render(request.headers.get("accept", ""))

@@ -89,6 +89,17 @@ def test_everything_else_is_a_json_404(client: TestClient[Litestar], path: str) 
     assert "/readyz" in error["message"]
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/metrics"])
+@pytest.mark.parametrize("status", [READY, None])
+def test_head_answers_like_get_without_a_body(
+    client: TestClient[Litestar], said: list[Status | None], path: str, status: Status | None
+) -> None:
+    said[0] = status
+    full, bare = client.get(path), client.head(path)
+    assert (bare.status_code, bare.content) == (full.status_code, b"")
+    assert bare.headers == full.headers
+
+
 def test_another_method_is_a_json_405(client: TestClient[Litestar]) -> None:
     answer = client.post("/metrics")
     assert (answer.status_code, answer.json()["error"]["status"]) == (405, 405)
