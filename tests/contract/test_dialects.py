@@ -15,7 +15,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.testing import answers
 from gatewright.translate.identity import IdentityStream, parse_request, render_name, render_request, rewrite_answer
 
-STREAMING = [dialect for dialect in DIALECTS if dialect.done_event]
+STREAMING = [dialect for dialect in DIALECTS if dialect.has_streams]
 COMPLETE = {
     "openai.chat": answers.chat_completion(),
     "openai.completions": answers.text_completion(),
@@ -71,7 +71,7 @@ def test_names_are_unique_and_every_surface_names_its_dialect() -> None:
         assert all(surface.dialect == dialect.name for surface in dialect.surfaces)
         assert all(name == name.lower() for name in dialect.forwarded_headers)
         assert dialect.name in COMPLETE
-        assert not dialect.done_event or dialect.name in CHUNKS
+        assert not dialect.has_streams or dialect.name in CHUNKS
 
 
 @streaming_dialect
@@ -155,7 +155,7 @@ def test_every_kind_renders_and_reads_back(dialect: Dialect, kind: Kind) -> None
     error = GatewayError(kind, 'what "was" wrong,\nand how to mend it: é', cause=RuntimeError("inner"))
     body = dialect.render_error(error, "req-1")
     msgspec.json.decode(body)
-    assert dialect.read_fault(body).message == error.public_message
+    assert dialect.read_fault(body, {}).message == error.public_message
     assert b"inner" not in body
     if not KINDS[kind].exposed:
         assert b"mend it" not in body
@@ -183,7 +183,7 @@ def test_every_kind_ends_a_stream(dialect: Dialect, kind: Kind) -> None:
     body=st.binary(max_size=60) | st.text(max_size=40).map(str.encode) | st.sampled_from([b"", b"{}", b"[[]]", b"null"])
 )
 def test_no_fault_is_too_odd_to_read(dialect: Dialect, body: bytes) -> None:
-    assert dialect.read_fault(body).message
+    assert dialect.read_fault(body, {}).message
 
 
 @every_dialect

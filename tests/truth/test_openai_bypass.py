@@ -84,7 +84,7 @@ def test_answers(recording: Recording) -> None:
 
 @recorded(lambda recording: not recording.stream and recording.status >= 400)
 def test_faults(recording: Recording) -> None:
-    fault = dialect_of(recording).read_fault(json.dumps(recording.answer).encode())
+    fault = dialect_of(recording).read_fault(json.dumps(recording.answer).encode(), {})
     error = recording.answer.get("error", recording.answer)
     assert fault.message == (error if isinstance(error, str) else error.get("message") or error["detail"])
     code = error.get("code") if isinstance(error, dict) else None

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from gatewright.core.errors import GatewayError
-    from gatewright.core.surface import Dialect, Fields, Surface
+    from gatewright.core.fields import Fields
+    from gatewright.core.surface import Dialect, Surface
     from gatewright.core.usage import Usage
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from gatewright.core.errors import GatewayError
+from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.fields import Fields
 from gatewright.core.usage import Usage
 
-Fields = dict[str, msgspec.Raw]
-"""One level of a JSON object: every value keeps the bytes it was spelled with."""
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Surface(Struct, frozen=True):
@@ -21,8 +23,13 @@ class Surface(Struct, frozen=True):
     """How it is called in logs and metrics (`chat_completions`)."""
     method: bytes
     path: bytes
+    """With `{model}` where the API names the model in its path (`/model/{model}/converse`)."""
     dialect: str
     """Name of the dialect spoken on it."""
+    stream: bool | None = None
+    """Whether calls on this path are streamed; None when the body's `stream` member says it."""
+    stream_default: bool = False
+    """What a missing `stream` member means."""
 
 
 class UpstreamFault(Struct, frozen=True):
@@ -32,34 +39,75 @@ class UpstreamFault(Struct, frozen=True):
     code: str | None = None
     billing: bool = False
     """True for a 429 that no waiting will mend: the account's money or quota is gone."""
+    kind: Kind | None = None
+    """What the body or headers say it is, where the status alone would mislead."""
+    retry_after_s: float | None = None
+    """When trying again may help, where the body says it."""
+
+
+def no_headers(request_id: str, error: GatewayError | None) -> Headers:
+    """For dialects whose clients look for no header beyond `x-request-id`."""
+    return ()
+
+
+def same_status(error: GatewayError) -> int:
+    """For dialects that use the statuses of the error table."""
+    return error.status
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
     """One wire API, spoken to clients and to upstreams. All members are pure."""
 
     name: str
+    family: Literal["chat", "embeddings", "count"] = "chat"
+    """Dialects of one family translate into each other; the codec of that name is set."""
     surfaces: tuple[Surface, ...]
     summary: str
+    chat: ChatCodec | None = None
+    embeddings: EmbeddingCodec | None = None
+    count: CountCodec | None = None
+
+    # -- errors
     render_error: Callable[[GatewayError, str], bytes]
     """`(error, request id)` → the JSON body of an error answer."""
     render_stream_error: Callable[[GatewayError, str], bytes]
-    """`(error, request id)` → the event that ends a stream that had begun well."""
-    read_fault: Callable[[bytes], UpstreamFault]
-    """Body of an upstream answer with status ≥ 400 → what it says; never raises, whatever the body is."""
+    """`(error, request id)` → the event that ends a passed-through stream that had begun well."""
+    status_of: Callable[[GatewayError], int] = same_status
+    """The HTTP status for an error, where this API's clients know another than the table's."""
+    answer_headers: Callable[[str, GatewayError | None], Headers] = no_headers
+    """`(request id, error if it is one)` → headers that clients of this API look for."""
+    read_fault: Callable[[bytes, Mapping[bytes, bytes]], UpstreamFault]
+    """Body and headers of an upstream answer with status ≥ 400 → what it says; never raises, whatever they are."""
+
+    # -- passing through
     read_answer: Callable[[bytes], tuple[msgspec.Raw | None, Usage | None]]
-    """A complete answer → its `model` member as spelled, and its usage. Raises msgspec.DecodeError when it is not a
-    JSON object; members that make no sense count as absent."""
-    read_usage: Callable[[msgspec.Raw], Usage | None]
-    """The `usage` member → normal form; None when it is null or not an object."""
-    ask_usage: Callable[[Fields], bool]
-    """Change a streaming request so that the upstream reports usage; true when the client had not asked for it."""
-    is_error_event: Callable[[Fields], bool]
-    """Whether this event of a stream is a failure of the upstream."""
-    is_usage_only: Callable[[Fields], bool]
-    """Whether this event of a stream exists only because usage was asked for."""
-    has_finish: Callable[[bytes], bool]
-    """Whether this event marks the end of the answer (a finish reason)."""
-    done_event: bytes
-    """The event that closes a stream, without its blank line; empty when the dialect has none."""
+    """A complete answer → the value that `model_paths` leads to, as spelled, and its usage. Raises msgspec.DecodeError
+    when it is not a JSON object; members that make no sense count as absent."""
+    model_paths: tuple[tuple[str, ...], ...] = (("model",),)
+    """Where an answer, or an event of a stream, may hold the model's name."""
+    stream_type: bytes = b"text/event-stream"
+    """Content type of streamed answers: server-sent events, `application/x-ndjson`, or AWS event streams."""
     forwarded_headers: frozenset[bytes] = frozenset()
-    """Request headers of the client that belong to this API and are passed to the upstream."""
+    """Request headers of the client that belong to this API and are passed to an upstream that speaks it too."""
+    has_streams: bool = True
+
+    # -- passing through, for streams whose events are read by pattern instead of by the stream decoder
+    is_scanned: bool = False
+    """Whether the members below are given."""
+    read_usage: Callable[[msgspec.Raw], Usage | None] = lambda raw: None
+    """The `usage` member → normal form; None when it is null or not an object."""
+    ask_usage: Callable[[Fields], bool] = lambda fields: False
+    """Change a streaming request so that the upstream reports usage; true when the client had not asked for it."""
+    is_error_event: Callable[[Fields], bool] = lambda fields: False
+    """Whether this event of a stream is a failure of the upstream."""
+    is_usage_only: Callable[[Fields], bool] = lambda fields: False
+    """Whether this event of a stream exists only because usage was asked for."""
+    has_finish: Callable[[bytes], bool] = lambda event: False
+    """Whether this event marks the end of the answer (a finish reason)."""
+    done_event: bytes = b""
+    """The event that closes a stream, without its blank line; empty when the dialect has none."""
+
+    @property
+    def names_model_in_path(self) -> bool:
+        """Whether requests name the model in the path, and so not in the body."""
+        return b"{model}" in self.surfaces[0].path

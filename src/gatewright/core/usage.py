@@ -12,10 +12,15 @@ class Usage(Struct, frozen=True, kw_only=True):
     """All input tokens, those read from or written to a prompt cache included."""
     input_cached_read: int = 0
     input_cache_write: int = 0
+    """All tokens written to a prompt cache, whatever their time to live."""
+    input_cache_write_1h: int = 0
+    """Those of them that are kept for an hour, which costs more."""
     input_audio: int = 0
+    input_image: int = 0
     output_total: int = 0
     """All output tokens, reasoning included."""
     output_reasoning: int = 0
     output_audio: int = 0
+    output_image: int = 0
     estimated: bool = False
     """True when the provider reported nothing and the numbers are the gateway's own count."""

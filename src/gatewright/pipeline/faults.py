@@ -44,7 +44,7 @@ def read_failure(
             f"The provider `{provider}` refused the gateway's credential (status {status}). "
             "An operator must check its `key`.",
         )
-    fault = dialect.read_fault(body)
+    fault = dialect.read_fault(body, headers)
     kind, client_status = _kind_of(status)
     seconds = None
     retry_after = headers.get(b"retry-after", b"")

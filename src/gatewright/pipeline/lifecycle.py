@@ -93,7 +93,7 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     snapshot: Snapshot = x.snapshot
     fields, name, stream = parse_request(x.body)
     x.fields = fields
-    x.stream = stream and bool(dialect.done_event)
+    x.stream = stream and dialect.has_streams
     x.requested_model = name
     model = find_model(snapshot, name)
     x.published_model = model.name

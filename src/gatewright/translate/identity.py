@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.surface import Dialect, Fields
+from gatewright.core.fields import Fields
+from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
@@ -258,7 +259,7 @@ class IdentityStream:
     def _member_event(self, event: bytes, fields: Fields) -> bytes:
         dialect = self._dialect
         if dialect.is_error_event(fields):
-            fault = dialect.read_fault(event_data(event))
+            fault = dialect.read_fault(event_data(event), {})
             self.error = GatewayError(
                 Kind.UPSTREAM_CUT, f"The provider failed in the middle of its answer: {fault.message}", body=event
             )

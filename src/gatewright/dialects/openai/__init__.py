@@ -15,12 +15,15 @@ _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"tracepare
 def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: bool) -> Dialect:
     return Dialect(
         name=name,
+        family="chat" if streams else "embeddings",
         surfaces=(Surface(surface, b"POST", path, name),),
         summary=summary,
         render_error=render_error,
         render_stream_error=render_stream_error,
         read_fault=read_fault,
         read_answer=read_answer,
+        has_streams=streams,
+        is_scanned=True,
         read_usage=read_usage,
         ask_usage=ask_usage if streams else ask_nothing,
         is_error_event=is_error_event,

@@ -7,6 +7,7 @@ The SDKs choose their exception class by status alone and show `message`, `param
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -67,7 +68,7 @@ def render_stream_error(error: GatewayError, request_id: str) -> bytes:
     return b"data: " + _encoder.encode(_error_object(error)) + b"\n\n"
 
 
-def read_fault(body: bytes) -> UpstreamFault:
+def read_fault(body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamFault:
     """What an upstream's error answer says, in any of the shapes compatible hosts use."""
     try:
         document = _decoder.decode(body)

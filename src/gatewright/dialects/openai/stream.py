@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from gatewright.core.surface import Fields
+from gatewright.core.fields import Fields
 
 _INCLUDE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 _TRUE: Final = msgspec.Raw(b"true")

@@ -81,7 +81,7 @@ def test_mid_stream_it_is_one_event_with_the_same_object() -> None:
     ],
 )
 def test_the_shapes_of_compatible_hosts(body: bytes, fault: UpstreamFault) -> None:
-    assert read_fault(body) == fault
+    assert read_fault(body, {}) == fault
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_the_shapes_of_compatible_hosts(body: bytes, fault: UpstreamFault) -> No
     ],
 )
 def test_other_bodies_speak_for_themselves(body: bytes) -> None:
-    assert read_fault(body) == UpstreamFault(body.decode())
+    assert read_fault(body, {}) == UpstreamFault(body.decode())
 
 
 def test_long_and_broken_bodies_are_cut_and_mended() -> None:
-    assert read_fault(b"") == UpstreamFault("(empty body)")
-    assert read_fault(b" \n ") == UpstreamFault("(empty body)")
-    assert read_fault(b"\xff" + b"x" * 1000).message == "\ufffd" + "x" * 299
-    assert len(read_fault(b"[" * 100_000).message) == 300
+    assert read_fault(b"", {}) == UpstreamFault("(empty body)")
+    assert read_fault(b" \n ", {}) == UpstreamFault("(empty body)")
+    assert read_fault(b"\xff" + b"x" * 1000, {}).message == "\ufffd" + "x" * 299
+    assert len(read_fault(b"[" * 100_000, {}).message) == 300

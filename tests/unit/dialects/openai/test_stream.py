@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from gatewright.core.surface import Fields
+from gatewright.core.fields import Fields
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
 
 
