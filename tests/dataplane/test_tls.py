@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_mutual_tls_admits_only_certificates_of_the_configured_authority(
             # TLS 1.3 tells the client with the first read.
             with pytest.raises((PeerClosed, OSError)), gateway.connect(tls=context, server_name="localhost") as client:
                 client.send(CALL).receive()
+
+
+def test_who_signs_client_certificates_stays_until_the_gateway_is_started_again(
+    upstream: ScriptedUpstream, authority: trustme.CA, tmp_path: Path
+) -> None:
+    later = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    later.cert_pem.write_to_path(tmp_path / "later.pem")
+    tls = write(authority.issue_cert("localhost"), tmp_path, "listener")
+    with GatewayProcess(config(upstream, tls={**tls, "client_ca": str(tmp_path / "ca.pem")})) as gateway:
+        gateway.write_config(config(upstream, tls={**tls, "client_ca": str(tmp_path / "later.pem")}))
+        gateway.signal(signal.SIGHUP)
+        gateway.wait_for(lambda: b"tls.client_ca" in gateway.admin("/readyz")[1], timeout_s=20)
+        context = trusting(authority, authority.issue_cert("client.test"))
+        with gateway.connect(tls=context, server_name="localhost") as client:
+            assert client.send(CALL).receive().status == 200
+        context = trusting(authority, later.issue_cert("client.test"))
+        with pytest.raises((PeerClosed, OSError)), gateway.connect(tls=context, server_name="localhost") as client:
+            client.send(CALL).receive()
 
 
 @pytest.fixture(scope="module")

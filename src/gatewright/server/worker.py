@@ -160,23 +160,17 @@ class Worker(asyncio.Protocol):
         known = self._tls
         if config is None:
             if known is not None:
-                raise ValueError("switching the listener from TLS to plain HTTP needs a restart of the workers")
-            if self._listener is not None:
-                return None
+                raise ValueError("switching the listener from TLS to plain HTTP needs a restart of the gateway")
             return None
         if known is None and self._listener is not None:
-            raise ValueError("switching the listener from plain HTTP to TLS needs a restart of the workers")
+            raise ValueError("switching the listener from plain HTTP to TLS needs a restart of the gateway")
         if known is not None and config.client_ca != known[0].client_ca:
             # A context only ever adds to what it trusts, so the old authority would stay trusted.
             raise ValueError("changing tls.client_ca needs a restart of the gateway")
-        context = known[1] if known is not None else ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(config.certificate, config.key)
-        if config.client_ca is not None:
-            context.load_verify_locations(config.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-        self._tls = (config, context, _newest(config))
+        context = known[1] if known is not None else _new_context(config.client_ca)
+        newest = _newest(config)
+        _load_pair(context, config)
+        self._tls = (config, context, newest)
         return context
 
     # -- ending ---------------------------------------------------------------------------------------------------
@@ -251,13 +245,36 @@ class Worker(asyncio.Protocol):
             return
         self._tls = (config, context, newest)
         try:
-            context.load_cert_chain(config.certificate, config.key)
+            _load_pair(context, config)
         except (OSError, ValueError) as error:
             self._report("tls", error)
 
     def _report(self, where: str, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         print(f"worker {self._options.slot}: {where}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _new_context(client_ca: str | None) -> ssl.SSLContext:
+    """A listener's context, still without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, config: Tls) -> None:
+    """Give a context a certificate and its key; one that has a pair keeps it when this raises OSError or ValueError."""
+    # On a trial first: OpenSSL takes the certificate before it sees that the key does not fit, and drops the old key.
+    for taker in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+        taker.load_cert_chain(config.certificate, config.key, password=_refuse_passphrase)
+
+
+def _refuse_passphrase() -> str:
+    # Otherwise OpenSSL asks for it on the terminal, and the worker waits.
+    raise ValueError("the key is encrypted; give one without a passphrase")
 
 
 def _newest(config: Tls) -> float:
