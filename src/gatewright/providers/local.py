@@ -43,6 +43,9 @@ class Config(ProviderConfig, frozen=True):
     type: str = "local"
     models: dict[str, LocalModel] = msgspec.field(default_factory=dict)
     """More models by name, beside the bundled `smollm2` and `embed`; a bundled name here replaces that model."""
+    start_s: Annotated[float, Meta(gt=0, le=3600)] = 120.0
+    """How long a model may take to load; a process that is still not ready then is killed and started again. Takes
+    effect when the gateway starts."""
 
 
 class BundledModel(Struct, frozen=True):

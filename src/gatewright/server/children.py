@@ -20,7 +20,7 @@ from gatewright.server.process import Process
 from gatewright.telemetry.log import Log
 
 START_S: Final = 30.0
-"""How long a child may take until it is ready; beyond it the child hangs and is killed."""
+"""How long a child may take until it is ready, unless it is known to need more; beyond it it hangs and is killed."""
 STOP_S: Final = 5.0
 """How long a child may take to end after it was told to, drain time aside."""
 _STDERR: Final = 2
@@ -46,6 +46,8 @@ class ServiceSpec(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     is_ready: Callable[[], Awaitable[bool]] | None = None
     """Asked several times a second until it says yes; without it the child is ready as soon as it runs."""
+    start_s: float = START_S
+    """How long that may take; beyond it the child is killed and started again."""
 
 
 class Backoff:

@@ -41,6 +41,8 @@ class LocalChild(Struct, frozen=True, kw_only=True):
     """Name of the `local` provider in the document."""
     model: str
     file: LocalModel
+    start_s: float
+    """How long it may take to load."""
     port: int
 
     @property
@@ -65,7 +67,9 @@ class LocalChild(Struct, frozen=True, kw_only=True):
     @property
     def service(self) -> ServiceSpec:
         """What the supervisor keeps running."""
-        return ServiceSpec(name=self.name, argv=self.argv, is_ready=partial(is_answering, self.port))
+        return ServiceSpec(
+            name=self.name, argv=self.argv, is_ready=partial(is_answering, self.port), start_s=self.start_s
+        )
 
 
 class ReservedPorts:
@@ -96,17 +100,18 @@ def plan_local_children(document: Gateway, folder: Path, reserve: Callable[[], i
     is unknown or cannot run here.
     """
     errors: list[ConfigError] = []
-    wanted: dict[tuple[str, str], LocalModel] = {}
+    wanted: dict[tuple[str, str], tuple[LocalModel, Config]] = {}
     for path, name, target in _local_targets(document):
-        models = _models_of(document.providers[target.provider], folder)
-        model = target.model or name
-        if models is None:
+        config = _config_of(document.providers[target.provider])
+        if config is None:
             continue  # what is wrong with the provider's entry is told by the trial build
+        models = models_of(config, str(folder))
+        model = target.model or name
         if model not in models:
             errors.append(ConfigError(f"{path}.model", _unknown(target.provider, model, list(models))))
         elif (target.provider, model) not in wanted:
-            wanted[target.provider, model] = models[model]
-    for (provider, model), file in wanted.items():
+            wanted[target.provider, model] = models[model], config
+    for (provider, model), (file, _) in wanted.items():
         if not Path(file.path).is_file():
             errors.append(ConfigError(join("providers", provider), _missing(model, file, folder)))
     if wanted and not is_runtime_installed():
@@ -115,8 +120,8 @@ def plan_local_children(document: Gateway, folder: Path, reserve: Callable[[], i
     if errors:
         raise InvalidConfig(errors)
     return tuple(
-        LocalChild(provider=provider, model=model, file=file, port=reserve())
-        for (provider, model), file in wanted.items()
+        LocalChild(provider=provider, model=model, file=file, start_s=config.start_s, port=reserve())
+        for (provider, model), (file, config) in wanted.items()
     )
 
 
@@ -194,13 +199,13 @@ def _local_targets(document: Gateway) -> Iterator[tuple[str, str, Target]]:
                     yield f"{join('models', name)}.{key}[{index}]", name, target
 
 
-def _models_of(provider: dict[str, Any], folder: Path) -> dict[str, LocalModel] | None:
+def _config_of(provider: dict[str, Any]) -> Config | None:
     config, _ = convert(provider, Config)
-    return None if config is None else models_of(config, str(folder))
+    return config
 
 
 def _is_changed(provider: dict[str, Any], child: LocalChild) -> bool:
-    config, _ = convert(provider, Config)
+    config = _config_of(provider)
     own = config.models.get(child.model) if config is not None else None
     return own is not None and own != child.file
 

@@ -179,7 +179,14 @@ class Supervisor:
             self._tasks.create_task(self._probe(spec, child))
             return child
 
-        return Keeper(spec.name, start, on_change=self._publish, on_gone=lambda child: None, log=self._log)
+        return Keeper(
+            spec.name,
+            start,
+            on_change=self._publish,
+            on_gone=lambda child: None,
+            log=self._log,
+            start_s=spec.start_s,
+        )
 
     async def _probe(self, spec: ServiceSpec, child: Child) -> None:
         """Ask until the service is ready or gone."""
@@ -392,11 +399,18 @@ class Supervisor:
             listener.close()
         self._publish()
         await self._wait_gone(workers, self._drain_s + STOP_S)
-        for keeper in (self._control, *self._services):
-            for child in keeper.children():
-                child.close_channel()
-            await self._wait_gone(keeper.children(), STOP_S)
+        await self._close(self._control.children())
+        services = [child for keeper in self._services for child in keeper.children()]
+        for child in services:
+            if child.state is State.STARTING:
+                child.kill()  # a model that loads hears nothing until it is loaded, and has nothing to finish
+        await self._close(services)
         self._log.info("ended")
+
+    async def _close(self, children: Sequence[Child]) -> None:
+        for child in children:
+            child.close_channel()
+        await self._wait_gone(children, STOP_S)
 
     async def _wait_gone(self, children: Sequence[Child], timeout_s: float) -> None:
         ended = await asyncio.gather(*(child.wait_gone(timeout_s) for child in children))

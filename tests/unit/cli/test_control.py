@@ -19,7 +19,7 @@ from gatewright.telemetry.log import Log
 
 FDS = ["--channel-fd", "3", "--telemetry-fd", "4", "--admin-fd", "5"]
 LOCAL = b"providers: {laptop: {type: local}}\nmodels: {small: {targets: [{provider: laptop, model: smollm2}]}}\n"
-CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), port=4711)
+CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), start_s=120.0, port=4711)
 
 
 def test_without_a_file_there_is_nothing_to_read() -> None:

@@ -11,7 +11,7 @@ from gatewright.providers.local import LocalModel
 from gatewright.server.local_children import LocalChild
 
 FDS = ["--channel-fd", "3", "--telemetry-fd", "4", "--admin-fd", "5"]
-CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), port=4711)
+CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), start_s=120.0, port=4711)
 
 
 def test_everything_arrives() -> None:

@@ -48,6 +48,13 @@ def test_what_is_wrong_in_a_model_is_told() -> None:
     assert {error.path for error in errors} == {"providers.laptop.models.mine", "providers.laptop.models.mine.kind"}
 
 
+@pytest.mark.parametrize("start_s", [0, -1, 3601, "long"])
+def test_the_time_to_load_is_bounded(start_s: object) -> None:
+    config, errors = convert({"type": "local", "start_s": start_s}, Config, "providers.laptop")
+    assert config is None
+    assert [error.path for error in errors] == ["providers.laptop.start_s"]
+
+
 def test_it_is_recognised_by_its_type() -> None:
     assert is_local({"type": LOCAL.name})
     assert not is_local({"type": "openai"})

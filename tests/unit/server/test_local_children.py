@@ -105,6 +105,17 @@ def test_a_file_of_the_operator_runs_as_asked(folder: Path) -> None:
     assert child.service.name == "box/mine"
 
 
+@pytest.mark.parametrize(("given", "start_s"), [({}, 120.0), ({"start_s": 900}, 900.0)])
+def test_a_large_model_may_be_given_longer_to_load(given: dict[str, Any], start_s: float, folder: Path) -> None:
+    before = document(
+        providers={"laptop": {"type": "local", **given}}, models=published(a=[{"provider": "laptop", "model": "embed"}])
+    )
+    children = plan(before, folder)
+    assert [child.service.start_s for child in children] == [start_s]
+    assert parse_children(render_children(children)) == children
+    compiled(bind_local_models(before, children))
+
+
 def test_everything_that_cannot_run_is_told_at_once(folder: Path) -> None:
     (folder / BUNDLED["embed"].file).unlink()
     gone = {"gone": {"path": "/nowhere/gone.gguf"}}

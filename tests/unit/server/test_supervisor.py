@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gatewright.server import supervisor as module
+from gatewright.server.children import ServiceSpec
 from gatewright.server.sockets import bind_listeners, render_address
 from gatewright.server.supervisor import EXIT_FAILURE, Plan, Supervisor
 from gatewright.telemetry.log import Log
@@ -18,6 +19,8 @@ from gatewright.telemetry.log import Log
 pytestmark = pytest.mark.sockets
 
 FAIL = (sys.executable, "-S", "-c", "raise SystemExit(1)")
+DEAF = (sys.executable, "-S", "-c", "import time; time.sleep(60)")
+"""It would not see its channel end."""
 
 
 def test_an_address_in_use_is_one_line_and_a_failure() -> None:
@@ -55,3 +58,29 @@ def test_children_are_told_their_place_and_their_descriptors(tmp_path: Path, mon
     assert worker[1:5] == ["--slot", "1", "--workers", "1"]
     assert set(worker[5::2]) == {"--listen-fd", "--telemetry-fd", "--channel-fd"}
     assert set(control[1::2]) == {"--admin-fd", "--telemetry-fd", "--channel-fd"}
+
+
+@pytest.mark.parametrize(("start_s", "is_killed"), [(0.01, True), (60.0, False)])
+def test_a_service_has_its_own_time_to_get_ready_and_is_not_waited_for_when_it_is_not(
+    start_s: float, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WORKERS_FIRST_S", 0.0)
+    monkeypatch.setattr(module, "STARTS_TO_GIVE_UP", 3)
+
+    async def never() -> bool:
+        return False
+
+    log = io.StringIO()
+    plan = Plan(
+        document=b"",
+        listen="127.0.0.1:0",
+        admin="127.0.0.1:0",
+        worker_command=FAIL,
+        control_command=FAIL,
+        services=(ServiceSpec(name="loading", argv=DEAF, is_ready=never, start_s=start_s),),
+    )
+    assert asyncio.run(Supervisor(plan, Log("supervisor", stream=log)).run()) == EXIT_FAILURE
+    events = [msgspec.json.decode(line) for line in log.getvalue().splitlines()]
+    killed = [event["after_s"] for event in events if event["event"] == "not ready in time; killed"]
+    assert set(killed) == ({start_s} if is_killed else set())
+    assert not any(event["event"] == "did not end in time; killed" for event in events)
