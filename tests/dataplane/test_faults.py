@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from suite import UPSTREAM_KEY, build_config, check_error, render_call, render_c
 from gatewright.testing import answers
 from gatewright.testing.client import Answer
 from gatewright.testing.gateway import GatewayProcess, free_port
-from gatewright.testing.steps import Close, Deaf, Pause, Reset, Send, Stall, Step
+from gatewright.testing.steps import Close, Deaf, HalfClose, Pause, Reset, Send, Stall, Step
 from gatewright.testing.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.sockets
@@ -383,26 +384,53 @@ def test_a_connection_closed_between_requests_is_not_noticed(parts: Parts) -> No
             assert parts.call(render_chat("main")).status == 200
 
 
-def test_a_connection_closed_while_the_gateway_looks_away_is_not_noticed(parts: Parts) -> None:
-    assert parts.call(render_chat("main")).status == 200
+@pytest.mark.parametrize("idle_s", [0.0, 1.1], ids=["fresh", "stale"])
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_connections_closed_while_the_gateway_looks_away_are_not_noticed(
+    idle_s: float, connections: int, stream: bool, parts: Parts
+) -> None:
+    _make_idle(parts, connections)
     (worker,) = parts.gateway.workers()
-    time.sleep(1.1)
+    time.sleep(idle_s)
     with parts.gateway.connect() as client:
         os.kill(worker.pid, signal.SIGSTOP)
         try:
+            client.send(render_chat("main", stream=stream))
             _close_idle(parts.main)
-            client.send(render_chat("main"))
         finally:
             os.kill(worker.pid, signal.SIGCONT)
         assert client.receive().status == 200
+    # What was sent into a closed connection reached nobody: the answered request came once.
+    assert len(parts.main.requests) == connections + 1
 
 
-def test_a_request_that_was_read_is_not_sent_again(parts: Parts) -> None:
-    assert parts.call(render_chat("main")).status == 200
-    parts.main.next(Close())
+def _make_idle(parts: Parts, connections: int) -> None:
+    """Leave that many connections in the gateway's pool, all used a moment ago."""
+    _close_idle(parts.main)
+    ready = threading.Event()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(parts.gateway.connect()) for _ in range(connections)]
+        for client in clients:
+            parts.main.next(Pause(ready), *answers.reply(200, BODY))
+            client.send(render_chat("main"))
+        parts.main.wait_for(lambda: len(parts.main.requests) == connections)
+        ready.set()
+        for client in clients:
+            assert client.receive().status == 200
+    assert parts.main.open_connections == connections
+
+
+@pytest.mark.parametrize("idle_s", [0.0, 1.1], ids=["fresh", "stale"])
+@pytest.mark.parametrize("ending", [Close(), HalfClose(), Reset()], ids=["close", "half-close", "reset"])
+def test_a_request_that_was_read_is_not_sent_again(ending: Step, idle_s: float, parts: Parts) -> None:
+    _make_idle(parts, 1)
+    time.sleep(idle_s)
+    parts.main.next(ending)
     answer = parts.call(render_chat("main"))
     assert (answer.status, check_error(answer)["code"]) == (502, "upstream_reset")
     assert len(parts.main.requests) == 2
+    assert len({request.connection for request in parts.main.requests}) == 1
 
 
 def test_a_provider_that_does_not_read(parts: Parts) -> None:

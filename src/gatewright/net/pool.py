@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Awaitable
+from typing import Final
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.connect import build_tls, open_connection
@@ -14,6 +14,9 @@ from gatewright.net.outbox import Outbox
 from gatewright.net.tasks import TaskGroup
 from gatewright.net.upstream import Answer, UpstreamConnection
 from gatewright.pipeline.provider import Origin, Upstream
+
+_RESENDS: Final = 2
+"""How often a request is sent again because reused connections ended without taking any of it."""
 
 
 class Pool:
@@ -50,20 +53,22 @@ class Pool:
             if connection is not None:
                 return connection
         self.open += 1
+        connection = UpstreamConnection(self._loop, self._deadlines, self._outbox, self._on_idle, self._on_closed)
         try:
-            return await open_connection(self._loop, self._origin, self._context(), self._make)
+            return await open_connection(self._loop, self._origin, self._context(), lambda: connection)
         except BaseException:
-            self.open -= 1
-            self._wake_one()
+            # The time may run out as the connection is made: then it counts itself out as it closes, as any other.
+            if connection.made:
+                connection.close()
+            else:
+                self.open -= 1
+                self._wake_one()
             raise
 
     def close_idle(self) -> None:
         """Close what is not in use."""
         while self._idle:
             self._idle.pop().close()
-
-    def _make(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, self._deadlines, self._outbox, self._on_idle, self._on_closed)
 
     def _context(self) -> ssl.SSLContext | None:
         if not self._origin.tls:
@@ -139,25 +144,28 @@ class UpstreamPools:
         self._pools: dict[str, Pool] = {}
         self.max_response_bytes = 64 * 1024 * 1024
 
-    def send(self, upstream: Upstream, request: bytes) -> Awaitable[Answer]:
+    async def send(self, upstream: Upstream, request: bytes) -> Answer:
         """Send one complete HTTP request; the answer is whole, or an event stream that has begun.
 
-        Raises GatewayError. A request that a dead pooled connection provably did not deliver is sent again, once.
+        Raises GatewayError. A request that a dying pooled connection certainly took nothing of is sent again.
         """
         pool = self._pools.get(upstream.pool_key)
         if pool is None:
             pool = self._pools[upstream.pool_key] = Pool(self._loop, self._deadlines, upstream.origin)
         connection = pool.take_idle()
-        if connection is not None and not connection.may_be_stale:
-            return connection.exchange(request, upstream.timeouts, self.max_response_bytes)
-        # As a task of its own: connecting has a time limit, which needs one.
-        return _taken(self._tasks.spawn(self._send_with_care(pool, connection, upstream, request), "send"))
-
-    async def _send_with_care(
-        self, pool: Pool, connection: UpstreamConnection | None, upstream: Upstream, request: bytes
-    ) -> Answer:
-        """The way through a new connection, or one that has been idle so long that it may die as it is used."""
         if connection is not None:
+            try:
+                return await connection.exchange(request, upstream.timeouts, self.max_response_bytes)
+            except GatewayError as error:
+                if not error.untouched:
+                    raise
+        # As a task of its own: connecting has a time limit, which needs one.
+        return await _taken(self._tasks.spawn(self._send_anew(pool, upstream, request), "send"))
+
+    async def _send_anew(self, pool: Pool, upstream: Upstream, request: bytes) -> Answer:
+        """Through a new connection, or one that becomes free while there may be no more and so may be dying too."""
+        for _ in range(_RESENDS - 1):
+            connection = await pool.connect()
             try:
                 return await connection.exchange(request, upstream.timeouts, self.max_response_bytes)
             except GatewayError as error:

@@ -4,15 +4,15 @@ Theory of operation. A connection is `idle`, or carries exactly one exchange: th
 are read until the answer is complete. An event stream resolves the waiter at its head and flows on into a sink; any
 other answer is collected and resolves it when whole. An `Answer` is a handle for one exchange: once that is over, or
 another has begun, its methods do nothing, so a late `abort` can never hurt a stranger.
+
+A server may close an idle connection at any moment, also while a request is on its way to it (RFC 9112 §9.5). Such a
+request may be sent again only if the server got nothing of it, which `net.delivery` finds out when it happens.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import select
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -20,6 +20,7 @@ from gatewright.config.documents import UpstreamTimeouts
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.ports import StreamSink
 from gatewright.net.deadlines import Deadline, Deadlines
+from gatewright.net.delivery import Progress, TransportSocket, read_progress, took_nothing
 from gatewright.net.outbox import Outbox
 from gatewright.wire.coding import Inflater, UnknownCoding
 from gatewright.wire.http1 import MalformedResponse, ResponseParser
@@ -30,8 +31,6 @@ _MAX_WAITING_BYTES: Final = 65_536
 """Bytes of a stream that may be read before anyone takes them."""
 _FRESH_S: Final = 1.0
 """A connection used this recently is taken without asking the kernel whether it is still open."""
-_BYTES_ACKED_AT: Final = 120
-"""Offset of tcpi_bytes_acked in Linux's struct tcp_info (include/uapi/linux/tcp.h)."""
 
 
 class Answer:
@@ -67,12 +66,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
-        "_base_acked",
+        "_before",
         "_deadline",
         "_deadlines",
-        "_fd",
         "_idle_s",
         "_inflater",
+        "_is_plain",
+        "_length",
         "_loop",
         "_max_response_bytes",
         "_on_closed",
@@ -84,10 +84,14 @@ class UpstreamConnection(asyncio.Protocol):
         "_reused",
         "_sink",
         "_size",
+        "_socket",
         "_transport",
+        "_untouched",
         "_waiter",
+        "_written_bytes",
         "closed",
         "idle_since_s",
+        "made",
     )
 
     def __init__(
@@ -114,19 +118,22 @@ class UpstreamConnection(asyncio.Protocol):
         self._inflater: Inflater | None = None
         self._paused = False
         self._reused = False
-        self._base_acked = -1
-        self._fd = -1
+        self._socket: TransportSocket | None = None
+        self._is_plain = False
+        self._before: Progress | None = None
+        """How far TCP was when the connection was made, or with TLS as the running request began."""
+        self._length = 0
+        self._written_bytes = 0
+        """Bytes of all earlier requests, where there is no TLS to make more of them."""
+        self._untouched = False
         self._idle_s = 0.0
         self._max_response_bytes = 0
+        self.made = False
+        """Whether there was a connection at all: then, and only then, `on_closed` is called."""
         self.closed = False
         self.idle_since_s = 0.0
 
     # -- used by the pool and the sender --------------------------------------------------------------------------
-
-    @property
-    def may_be_stale(self) -> bool:
-        """Whether the connection was idle so long that the upstream may be closing it at this moment."""
-        return self._base_acked >= 0
 
     def is_usable(self) -> bool:
         """Whether an idle connection may carry another request: open, and silent since its last answer."""
@@ -134,33 +141,44 @@ class UpstreamConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return False
         self._reused = True
-        self._base_acked = -1
         if self._deadlines.now - self.idle_since_s < _FRESH_S:
             return True
         watch = select.poll()  # not select(): it cannot see descriptors beyond 1,023
-        watch.register(self._fd, select.POLLIN)
-        if watch.poll(0):
-            return False  # EOF, or bytes nobody asked for
-        self._base_acked = _bytes_acked(self._fd)
-        return True
+        watch.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not watch.poll(0)  # EOF, or bytes nobody asked for
 
-    async def exchange(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> Answer:
-        """Send one request and wait for its answer, whole or begun. Raises GatewayError; cancelling closes."""
+    def begin(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> asyncio.Future[Answer]:
+        """Send one request; the future brings its answer, whole or begun. Raises GatewayError, as the future does.
+
+        Whoever is cancelled while waiting for the future must call `give_up`.
+        """
         transport = self._transport
+        if transport is None or transport.is_closing():
+            raise self._reset_error(untouched=self._reused)
+        if not self._is_plain and self._reused:
+            self._before = read_progress(self._socket)
         waiter: asyncio.Future[Answer] = self._loop.create_future()
         self._waiter = waiter
+        self._length = len(request)
         self._idle_s = timeouts.idle_s
         self._max_response_bytes = max_response_bytes
         self._deadline.arm(timeouts.first_byte_s)
-        if transport is None or transport.is_closing():
-            self._waiter = None
-            raise self._reset_error(untouched=True)
         self._outbox.send(transport, request)
+        return waiter
+
+    async def exchange(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> Answer:
+        """`begin`, wait, and `give_up` when cancelled."""
+        waiter = self.begin(request, timeouts, max_response_bytes)
         try:
             return await waiter
         except asyncio.CancelledError:
-            self.close()
+            self.give_up(waiter)
             raise
+
+    def give_up(self, waiter: asyncio.Future[Answer]) -> None:
+        """Nobody wants the answer any more: close, unless it came meanwhile and the connection serves another."""
+        if waiter is self._waiter:
+            self.close()
 
     def close(self) -> None:
         """Close at once; a running exchange ends silently."""
@@ -211,7 +229,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
-        self._fd = self._transport.get_extra_info("socket").fileno()
+        self._socket = transport.get_extra_info("socket")
+        self._is_plain = transport.get_extra_info("sslcontext") is None
+        if self._is_plain:
+            self._before = read_progress(self._socket)
+        self.made = True
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
@@ -239,12 +261,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._collect(body)
 
     def eof_received(self) -> None:
-        return None  # close: a half-open upstream is of no use; connection_lost follows
+        # Asked now: a peer that only shut its sending side down may still acknowledge what it will never answer.
+        self._untouched = self._took_nothing(peer_closed=True)
+        # None closes: a half-open upstream is of no use; connection_lost follows.
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._deadline.close()
         if self._waiter is not None or self._sink is not None:
+            if not self._untouched:
+                # EPIPE is the kernel's word for a write behind the peer's FIN, ECONNRESET for any other reset.
+                self._untouched = self._took_nothing(peer_closed=isinstance(exc, BrokenPipeError))
             self._end_lost(exc)
         self._parser.close()
         self._transport = None
@@ -300,7 +327,10 @@ class UpstreamConnection(asyncio.Protocol):
         if headers.get(b"content-type", b"").startswith(b"text/event-stream"):
             waiter, self._waiter = self._waiter, None
             self._deadline.arm(self._idle_s)
-            if waiter is not None and not waiter.done():
+            if waiter is not None:
+                if waiter.done():  # cancelled as the answer came, and nobody else would end it
+                    self.close()
+                    return False
                 waiter.set_result(self._answer)
         return True
 
@@ -325,6 +355,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         parser.reset()
+        if self._is_plain:
+            self._written_bytes += self._length
         self.idle_since_s = self._deadlines.now
         self._deadline.arm(IDLE_S)
         self._on_idle(self)
@@ -347,16 +379,18 @@ class UpstreamConnection(asyncio.Protocol):
             elif parser.started and exc is None:
                 self._fail(_bad_response(str(error)))
             else:
-                self._fail(self._reset_error(untouched=not parser.started and self._took_nothing()))
+                self._fail(self._reset_error(untouched=self._untouched))
             return
         if streaming:
             self._finish_stream()
         else:
             self._collect(b"")
 
-    def _took_nothing(self) -> bool:
-        """Whether the peer's kernel acknowledged not one byte of the request: then nobody can have read it."""
-        return self._reused and self._base_acked >= 0 and _bytes_acked(self._fd) == self._base_acked
+    def _took_nothing(self, *, peer_closed: bool) -> bool:
+        """Whether the peer certainly got nothing of the running request, and this is not a new connection's end."""
+        if not self._reused or self._waiter is None or self._parser.started:
+            return False
+        return took_nothing(self._before, read_progress(self._socket), self._written_bytes, peer_closed=peer_closed)
 
     def _reset_error(self, *, untouched: bool) -> GatewayError:
         error = GatewayError(Kind.UPSTREAM_RESET, "The provider closed the connection before it answered.")
@@ -383,14 +417,3 @@ class UpstreamConnection(asyncio.Protocol):
 
 def _bad_response(why: str) -> GatewayError:
     return GatewayError(Kind.UPSTREAM_BAD_RESPONSE, f"The provider's answer is not usable: {why}.")
-
-
-def _bytes_acked(fd: int) -> int:
-    """How many bytes the peer's kernel has acknowledged, or -1 where the platform does not tell."""
-    try:
-        with socket.socket(fileno=os.dup(fd)) as view:
-            info = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
-            (acked,) = struct.unpack_from("<Q", info, _BYTES_ACKED_AT)
-            return int(acked)
-    except (OSError, AttributeError, struct.error):
-        return -1

@@ -47,6 +47,7 @@ class World:
             raise self.refusal
         protocol = factory()
         transport = FakeTransport(protocol)
+        transport.socket.progress = (1, 0, 0)
         self.transports.append(transport)
         protocol.connection_made(transport)
         return protocol
@@ -214,43 +215,109 @@ def test_an_idle_connection_that_closed_is_not_used(monkeypatch: pytest.MonkeyPa
     exercise(monkeypatch, body)
 
 
-def failing(*, untouched: bool) -> Callable[..., Any]:
-    async def exchange(self: UpstreamConnection, *_arguments: object) -> Any:
-        error = GatewayError(Kind.UPSTREAM_RESET, "gone")
-        error.untouched = untouched
-        raise error
+async def make_idle(world: World, count: int) -> None:
+    """Fill the pool with that many connections that have been used."""
+    calls = [world.send() for _ in range(count)]
+    await rounds()
+    for index in range(count):
+        world.answer(index)
+    await asyncio.gather(*calls)
+    assert world.pools.count() == (count, count)
 
-    return exchange
+
+def end_one(world: World, index: int, *, untouched: bool) -> None:
+    """The connection ends with a request on it, of which TCP says that the peer got some or nothing."""
+    transport = world.transports[index]
+    transport.socket.progress = (1, 0, 0) if untouched else (1000, 1000, 0)
+    transport.protocol.eof_received()
+    transport.close()
 
 
-@pytest.mark.parametrize("untouched", [True, False])
-def test_only_what_a_stale_connection_did_not_take_is_sent_again(
-    monkeypatch: pytest.MonkeyPatch, untouched: bool
-) -> None:
+def test_what_a_dying_connection_did_not_take_is_sent_again_on_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(world: World) -> None:
-        world.send()
-        await rounds()
-        world.answer(0)
-        stale = world.transports[0].protocol
-        monkeypatch.setattr(UpstreamConnection, "is_usable", lambda self: True)
-        monkeypatch.setattr(UpstreamConnection, "may_be_stale", property(lambda self: self is stale))
-        real = UpstreamConnection.exchange
-        broken = failing(untouched=untouched)
-        monkeypatch.setattr(
-            UpstreamConnection,
-            "exchange",
-            lambda self, *arguments: (broken if self is stale else real)(self, *arguments),
-        )
+        await make_idle(world, 3)
         call = world.send()
         await rounds()
-        if not untouched:
-            with pytest.raises(GatewayError):
-                call.result()
-            assert len(world.transports) == 1
-            return
-        world.answer(1)
+        end_one(world, 2, untouched=True)
+        await rounds(12)
+        assert len(world.transports) == 4, "not on another one that may be dying too"
+        assert world.transports[3].take().startswith(b"GET /")
+        world.answer(3)
         await rounds()
         assert call.result().status == 200
+        assert world.pools.count() == (3, 3)
+
+    exercise(monkeypatch, body)
+
+
+def test_what_a_dying_connection_took_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        await make_idle(world, 1)
+        call = world.send()
+        await rounds()
+        end_one(world, 0, untouched=False)
+        await rounds(12)
+        with pytest.raises(GatewayError) as failed:
+            call.result()
+        assert failed.value.kind is Kind.UPSTREAM_RESET
+        assert len(world.transports) == 1
+        assert world.pools.count() == (0, 0)
+
+    exercise(monkeypatch, body)
+
+
+def test_what_a_new_connection_loses_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        call = world.send()
+        await rounds()
+        end_one(world, 0, untouched=True)
+        await rounds(12)
+        with pytest.raises(GatewayError):
+            call.result()
+        assert len(world.transports) == 1
+
+    exercise(monkeypatch, body)
+
+
+def test_sending_again_ends_where_every_connection_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        sends = 0
+
+        async def dying(*_arguments: object) -> Any:
+            nonlocal sends
+            sends += 1
+            error = GatewayError(Kind.UPSTREAM_RESET, "gone")
+            error.untouched = True
+            raise error
+
+        await make_idle(world, 1)
+        monkeypatch.setattr(UpstreamConnection, "exchange", dying)
+        call = world.send()
+        await rounds(24)
+        with pytest.raises(GatewayError):
+            call.result()
+        assert sends == 3
+
+    exercise(monkeypatch, body)
+
+
+@pytest.mark.parametrize("failure", [TimeoutError(), asyncio.CancelledError()])
+def test_a_connect_that_fails_as_the_connection_is_made_counts_once(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    async def body(world: World) -> None:
+        async def too_late(_loop: object, _origin: Origin, _tls: object, factory: Callable[[], Any]) -> Any:
+            protocol = factory()
+            world.transports.append(FakeTransport(protocol))
+            protocol.connection_made(world.transports[-1])
+            raise failure
+
+        monkeypatch.setattr(pool_module, "open_connection", too_late)
+        with pytest.raises(type(failure)):
+            await world.pool.connect()
+        await rounds()
+        assert world.transports[0].aborted
+        assert (world.pool.open, world.pool.idle) == (0, 0)
 
     exercise(monkeypatch, body)
 

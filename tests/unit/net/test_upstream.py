@@ -72,7 +72,7 @@ class Sink:
 class Line:
     """A connection on a fake transport, as a pool would hold it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
         self.time, deadlines = ticking()
         self.idle: list[UpstreamConnection] = []
@@ -80,7 +80,8 @@ class Line:
         self.connection = UpstreamConnection(
             self.loop, deadlines, Outbox(self.loop), self.idle.append, self.lost.append
         )
-        self.transport = FakeTransport(self.connection)
+        self.transport = FakeTransport(self.connection, tls=tls)
+        self.transport.socket.progress = (1, 0, 0)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
 
     async def ask(self, max_response_bytes: int = 10_000, **timeouts: float) -> asyncio.Future[Answer]:
@@ -101,9 +102,9 @@ class Line:
         return failed.value
 
 
-def on_a_line(body: Callable[[Line], Awaitable[None]]) -> None:
+def on_a_line(body: Callable[[Line], Awaitable[None]], *, tls: bool = False) -> None:
     async def made() -> None:
-        await body(Line())
+        await body(Line(tls=tls))
 
     run(made)
 
@@ -264,25 +265,126 @@ def test_cancelling_closes() -> None:
     on_a_line(body)
 
 
-def test_a_connection_already_gone_took_nothing() -> None:
+def test_cancelling_as_the_answer_comes_hurts_no_stranger() -> None:
     async def body(line: Line) -> None:
-        line.transport.closing = True
+        waiter = line.connection.begin(REQUEST, UpstreamTimeouts(), 10_000)
+        waiter.cancel()
+        line.feed(WHOLE["length"])
+        assert line.connection.is_usable()
         call = await line.ask()
-        error = await line.failure(call)
-        assert error.kind is Kind.UPSTREAM_RESET
-        assert error.untouched
+        line.connection.give_up(waiter)  # as its owner does when it comes to run
+        line.feed(WHOLE["length"])
+        assert (await call).body == BODY
 
     on_a_line(body)
 
 
-def test_a_new_connection_that_is_reset_may_have_taken_the_request() -> None:
+def test_a_stream_that_begins_for_nobody_is_closed() -> None:
+    async def body(line: Line) -> None:
+        waiter = line.connection.begin(REQUEST, UpstreamTimeouts(), 10_000)
+        waiter.cancel()
+        line.feed(OK + EVENTS + CHUNKED)
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
+# -- ends before an answer --------------------------------------------------------------------------------------------
+
+
+async def end_within_second(line: Line, peer: Callable[[Line], None], taken: int, sent: int) -> GatewayError:
+    """The failure of a reused connection's second request, of which TCP says what it says."""
+    call = await line.ask()
+    line.transport.socket.progress = (1 + len(REQUEST), len(REQUEST), 0)
+    line.feed(WHOLE["length"])
+    await call
+    assert line.connection.is_usable()
+    call = await line.ask()
+    line.transport.socket.progress = (1 + len(REQUEST) + taken, len(REQUEST) + sent, 0)
+    peer(line)
+    return await line.failure(call)
+
+
+def fin(line: Line) -> None:
+    line.connection.eof_received()
+    line.transport.socket.progress = (1000, 1000, 0)  # what a half-closed peer acknowledges later is of no matter
+    line.transport.close()
+
+
+def reset(line: Line) -> None:
+    line.transport.closing = True
+    line.connection.connection_lost(ConnectionResetError("reset"))
+
+
+def reset_after_fin(line: Line) -> None:
+    line.transport.closing = True
+    line.connection.connection_lost(BrokenPipeError("broken"))
+
+
+def unknown(line: Line) -> None:
+    line.transport.socket.progress = None
+    fin(line)
+
+
+def fin_in_answer(line: Line) -> None:
+    line.feed(OK[:5])
+    fin(line)
+
+
+ENDS = [
+    pytest.param(fin, 0, len(REQUEST), True, id="closed before it came"),
+    pytest.param(fin, 1, len(REQUEST), False, id="closed behind its first byte"),
+    pytest.param(fin, len(REQUEST), len(REQUEST), False, id="closed when it was there"),
+    pytest.param(fin, 0, 0, True, id="closed before it was sent"),
+    pytest.param(reset, 0, len(REQUEST), False, id="reset, perhaps after it was read"),
+    pytest.param(reset, 0, 0, True, id="reset before it was sent"),
+    pytest.param(reset_after_fin, 0, len(REQUEST), True, id="closed before it came, noticed by a write"),
+    pytest.param(reset_after_fin, 1, len(REQUEST), False, id="closed behind its first byte, noticed by a write"),
+    pytest.param(unknown, 0, 0, False, id="closed, and the platform tells nothing"),
+]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(("peer", "taken", "sent", "untouched"), ENDS)
+def test_a_reused_connection_took_nothing(
+    peer: Callable[[Line], None], taken: int, sent: int, untouched: bool, tls: bool
+) -> None:
+    async def body(line: Line) -> None:
+        error = await end_within_second(line, peer, taken, sent)
+        assert (error.kind, error.untouched) == (Kind.UPSTREAM_RESET, untouched)
+        assert line.lost == [line.connection]
+
+    on_a_line(body, tls=tls)
+
+
+def test_a_connection_that_ends_within_its_answer_took_the_request() -> None:
+    async def body(line: Line) -> None:
+        error = await end_within_second(line, fin_in_answer, 0, 0)
+        assert (error.kind, error.untouched) == (Kind.UPSTREAM_BAD_RESPONSE, False)
+
+    on_a_line(body)
+
+
+def test_a_reused_connection_already_gone_took_nothing() -> None:
     async def body(line: Line) -> None:
         call = await line.ask()
+        line.feed(WHOLE["length"])
+        await call
+        assert line.connection.is_usable()
         line.transport.closing = True
-        line.connection.connection_lost(ConnectionResetError("reset"))
+        error = await line.failure(await line.ask())
+        assert (error.kind, error.untouched) == (Kind.UPSTREAM_RESET, True)
+
+    on_a_line(body)
+
+
+@pytest.mark.parametrize("peer", [fin, reset, reset_after_fin])
+def test_a_new_connection_may_have_taken_the_request(peer: Callable[[Line], None]) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        peer(line)
         error = await line.failure(call)
-        assert error.kind is Kind.UPSTREAM_RESET
-        assert not error.untouched
+        assert (error.kind, error.untouched) == (Kind.UPSTREAM_RESET, False)
 
     on_a_line(body)
 
@@ -461,7 +563,6 @@ def test_a_fresh_idle_connection_is_usable_without_asking() -> None:
         line.feed(WHOLE["length"])
         await call
         assert line.connection.is_usable()
-        assert not line.connection.may_be_stale
         line.transport.closing = True
         assert not line.connection.is_usable()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,15 +56,30 @@ def ticking() -> tuple[FakeLoop, Deadlines]:
 
 
 class FakeSocket:
+    """Tells of TCP what a test says; without `progress` it is one whose platform tells nothing."""
+
+    def __init__(self) -> None:
+        self.progress: tuple[int, int, int] | None = None
+        """Bytes acknowledged, bytes sent, and how many of these were repeated."""
+
     def fileno(self) -> int:
         return -1
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        if self.progress is None:
+            raise OSError("no such option")
+        acked_bytes, *sent = self.progress
+        return (struct.pack("<120xQ72xQQ", acked_bytes, *sent))[:size]
 
 
 class FakeTransport:
     """Keeps what is written; `protocol` hears of its end when the loop goes on, as with a real one."""
 
-    def __init__(self, protocol: Any = None) -> None:
+    def __init__(self, protocol: Any = None, *, tls: bool = False) -> None:
         self.protocol = protocol
+        self.socket = FakeSocket()
+        self._extra = {"socket": self.socket, "sslcontext": object() if tls else None, "peername": ("192.0.2.7", 4711)}
         self.written = b""
         self.reading = True
         self.closing = False
@@ -101,7 +118,7 @@ class FakeTransport:
         return self.unsent
 
     def get_extra_info(self, name: str) -> Any:
-        return FakeSocket() if name == "socket" else ("192.0.2.7", 4711)
+        return self._extra[name]
 
     def close(self) -> None:
         self._lose()
