@@ -1,7 +1,8 @@
 """`gatewright serve` without a configuration: what it finds, whom it serves, what it tells the person who started it.
 
 Every provider type whose key is in the environment is published under its usual model names, the bundled models whose
-weights are here under theirs. One development key is made at the first start; the state directory keeps its hash alone.
+weights are here under theirs. One development key is made at the first start; the state directory keeps its hash alone,
+and only once the key was shown.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class DevelopmentKey(Struct, frozen=True, kw_only=True):
     hint: str
     """The key's last characters, to recognise it by."""
     key: str | None = None
-    """The key itself, only when it was made just now."""
+    """The key itself, only when it was made just now; then it is not kept yet."""
 
 
 class _Stored(Struct, frozen=True):
@@ -47,15 +48,30 @@ class _Stored(Struct, frozen=True):
 
 
 def development_key(state: Path) -> DevelopmentKey:
-    """The key of this state directory; made, and its hash stored, when there is none. Raises Failure."""
+    """The key of this state directory, or a new one when it keeps none. Raises Failure.
+
+    A new one is forgotten unless `keep_key` is called.
+    """
     file = state / KEY_FILE
     try:
         stored = msgspec.json.decode(file.read_bytes(), type=_Stored)
     except FileNotFoundError:
-        return _make_key(file)
+        return _make_key()
     except (OSError, msgspec.MsgspecError):
         raise Failure(f"{file} cannot be read", hint="remove it, and a new development key is made") from None
     return DevelopmentKey(hash=stored.hash, hint=stored.hint)
+
+
+def keep_key(key: DevelopmentKey, state: Path) -> None:
+    """Keep a key's hash for the next start. Call it once the key was shown, since it never is again. Raises OSError."""
+    file = state / KEY_FILE
+    fresh = file.with_suffix(".new")
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(_Stored(key.hash, key.hint)))
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
 
 
 def default_document(
@@ -120,19 +136,9 @@ def start_screen(
     )
 
 
-def _make_key(file: Path) -> DevelopmentKey:
+def _make_key() -> DevelopmentKey:
     made = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
-    key = DevelopmentKey(hash=hash_key(made), hint=made[-_HINT_CHARACTERS:], key=made)
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Exclusively: of two gateways that start at once, one must not tell a key that the other overwrites.
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(msgspec.json.encode(_Stored(key.hash, key.hint)))
-    except OSError as error:
-        raise Failure(
-            f"cannot keep the development key's hash in {file}: {error.strerror}", hint="choose another --state"
-        ) from None
-    return key
+    return DevelopmentKey(hash=hash_key(made), hint=made[-_HINT_CHARACTERS:], key=made)
 
 
 def _published(document: Mapping[str, Any], providers: Sequence[AnyProviderType]) -> Iterator[str]:

@@ -21,7 +21,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from gatewright.cli.defaults import development_key
+from gatewright.cli.defaults import development_key, keep_key
 from gatewright.cli.exits import Failure
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.output import is_terminal, print_line
@@ -73,6 +73,7 @@ class Gateway:
         self._admin = f"127.0.0.1:{_free_port()}"
         key = development_key(directory)
         assert key.key is not None  # the directory is new
+        keep_key(key, directory)
         self.key = key.key
         self.started_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None

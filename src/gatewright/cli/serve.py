@@ -13,7 +13,14 @@ import typer
 
 from gatewright import __version__
 from gatewright.cli.control_command import control_command
-from gatewright.cli.defaults import default_document, development_key, render_default, start_screen
+from gatewright.cli.defaults import (
+    DevelopmentKey,
+    default_document,
+    development_key,
+    keep_key,
+    render_default,
+    start_screen,
+)
 from gatewright.cli.loading import Checked, check_loaded, read_files
 from gatewright.cli.models import published_rows
 from gatewright.cli.models_dir import models_dir
@@ -30,8 +37,8 @@ from gatewright.server.supervisor import Plan, Supervisor
 from gatewright.telemetry.log import Log
 
 MAX_WORKERS: Final = 256
-Screen = Callable[[str, str], str]
-"""`(listen, admin)`, the bound addresses → what a person is told when it serves."""
+Show = Callable[[str, str], None]
+"""Called once it serves, with the bound addresses `(listen, admin)`: tells a person so."""
 
 
 def serve(
@@ -85,7 +92,7 @@ def _serve_file(
     checked = check_loaded(read_files(config, overrides), ports)
     with StateLock(state or default_state_dir(checked.written.listen)):
         command = control_command([config], overrides=overrides, local_children=checked.local_children)
-        return run(checked, command, workers, partial(render_screen, checked) if is_terminal() else _show_nothing)
+        return run(checked, command, workers, partial(_show, checked) if is_terminal() else _show_nothing)
 
 
 def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts) -> int:
@@ -97,19 +104,40 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
         loaded = load([render_default(document)], Resolver(environment), overrides=overrides)
         checked = check_loaded(loaded, ports)
         command = control_command([], overrides=overrides, local_children=checked.local_children)
-        return run(
-            checked,
-            command,
-            workers,
-            lambda at, admin: start_screen(document, PROVIDERS, key, listen=at, admin=admin, state=directory),
-        )
+
+        def show(at: str, admin: str) -> None:
+            screen = start_screen(document, PROVIDERS, key, listen=at, admin=admin, state=directory)
+            if _print_screen(screen) and key.key is not None:
+                _keep(key, directory)
+
+        return run(checked, command, workers, show)
 
 
-def _show_nothing(listen: str, admin: str) -> str:
-    return ""
+def _show(checked: Checked, listen: str, admin: str) -> None:
+    _print_screen(render_screen(checked, listen, admin))
 
 
-def run(checked: Checked, control: tuple[str, ...], workers: int, screen: Screen) -> int:
+def _show_nothing(listen: str, admin: str) -> None:
+    return
+
+
+def _print_screen(screen: str) -> bool:
+    """Whether it could be shown."""
+    try:
+        print_note(f"\n{screen}\n")
+    except OSError:
+        return False  # nobody reads any more; it serves all the same
+    return True
+
+
+def _keep(key: DevelopmentKey, state: Path) -> None:
+    try:
+        keep_key(key, state)
+    except OSError as error:
+        print_note(f"The development key cannot be kept in {state} ({error.strerror}): the next start makes another.")
+
+
+def run(checked: Checked, control: tuple[str, ...], workers: int, show: Show) -> int:
     """Supervise a gateway to its end and give the exit code. `control` is the command of the control process."""
     log = Log("supervisor")
     for warning in checked.warnings:
@@ -125,13 +153,7 @@ def run(checked: Checked, control: tuple[str, ...], workers: int, screen: Screen
         drain_s=document.timeouts.drain_s,
         services=tuple(child.service for child in checked.local_children),
     )
-
-    def on_ready(listen: str, admin: str) -> None:
-        shown = screen(listen, admin)
-        if shown:
-            print_note(f"\n{shown}\n")
-
-    return asyncio.run(Supervisor(plan, log, on_ready).run())
+    return asyncio.run(Supervisor(plan, log, show).run())
 
 
 def render_screen(checked: Checked, listen: str, admin: str) -> str:

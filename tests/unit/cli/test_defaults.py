@@ -10,6 +10,7 @@ from gatewright.cli.defaults import (
     DevelopmentKey,
     default_document,
     development_key,
+    keep_key,
     render_default,
     start_screen,
 )
@@ -25,16 +26,29 @@ def documented(environment: dict[str, str], *local_models: str) -> dict[str, Any
     return default_document(environment, PROVIDERS, local_models, HASH)
 
 
+def kept_key(state: Path) -> DevelopmentKey:
+    key = development_key(state)
+    keep_key(key, state)
+    return key
+
+
 def test_the_key_is_told_once_and_kept_as_a_hash(tmp_path: Path) -> None:
-    first = development_key(tmp_path / "state")
+    first = kept_key(tmp_path / "state")
     assert first.key is not None
     assert first.key.startswith(KEY_PREFIX)
     assert first.hash == hash_key(first.key)
     file = tmp_path / "state" / KEY_FILE
+    assert [entry.name for entry in file.parent.iterdir()] == [KEY_FILE]
     assert first.key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     again = development_key(tmp_path / "state")
     assert (again.hash, again.hint, again.key) == (first.hash, first.key[-4:], None)
+
+
+def test_a_key_that_is_not_kept_is_forgotten(tmp_path: Path) -> None:
+    first, second = development_key(tmp_path), development_key(tmp_path)
+    assert first.key != second.key
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_key_file_is_told(tmp_path: Path) -> None:
@@ -46,8 +60,10 @@ def test_a_broken_key_file_is_told(tmp_path: Path) -> None:
 
 def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Failure, match=r"cannot be read|cannot keep"):
+    with pytest.raises(Failure, match="cannot be read"):
         development_key(tmp_path / "file" / "state")
+    with pytest.raises(OSError, match="Not a directory"):
+        keep_key(development_key(tmp_path), tmp_path / "file" / "state")
 
 
 def test_keys_in_the_environment_become_providers_by_reference() -> None:
@@ -97,7 +113,7 @@ def test_the_first_screen_shows_the_key_and_calls_that_work(tmp_path: Path) -> N
 
 
 def test_later_screens_do_not_know_the_key(tmp_path: Path) -> None:
-    made = development_key(tmp_path).key
+    made = kept_key(tmp_path).key
     text = screen(documented({}, "smollm2"), development_key(tmp_path), tmp_path)
     assert made is not None
     assert made not in text
@@ -119,7 +135,7 @@ def test_the_call_names_a_model_that_is_there(
 
 
 def test_the_python_snippet_is_python(tmp_path: Path) -> None:
-    for key in (development_key(tmp_path), development_key(tmp_path)):
+    for key in (kept_key(tmp_path), development_key(tmp_path)):
         lines = screen(documented({}, "smollm2"), key, tmp_path).splitlines()
         start = lines.index("  from openai import OpenAI")
         compile("\n".join(line.strip() for line in lines[start : start + 5]), "snippet", "exec")

@@ -1,12 +1,15 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gatewright.cli.defaults import KEY_FILE
+from gatewright.cli.key import hash_key
 from gatewright.cli.loading import check_loaded, read_files
 from gatewright.cli.main import run
 from gatewright.cli.serve import render_screen
-from gatewright.cli.state import StateLock
+from gatewright.cli.state import StateLock, default_state_dir
 from gatewright.config.transport import decode
 from gatewright.server.supervisor import Plan
 from gatewright.telemetry.log import Log
@@ -99,6 +102,58 @@ def test_without_a_file_what_is_found_is_served(
     printed = capsys.readouterr().err
     assert "gw-dev-" in printed
     assert "sk-found" not in printed
+
+
+def shown_key(printed: str) -> str | None:
+    found = re.search(r"gw-dev-[\w-]+", printed)
+    return found and found.group()
+
+
+def test_the_development_key_is_kept_once_it_was_shown(
+    config: Path, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-found")
+    state = default_state_dir("127.0.0.1:8080")
+
+    def ends_early(plan: Plan, log: Log, on_ready: object) -> None:
+        raise OSError("no more processes")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gatewright.cli.serve.Supervisor", ends_early)
+        assert run(["serve"]) == 1
+    assert shown_key(capsys.readouterr().err) is None
+    assert not (state / KEY_FILE).exists()
+    assert run(["serve"]) == 0
+    key = shown_key(capsys.readouterr().err)
+    assert key is not None
+    assert hash_key(key) in (state / KEY_FILE).read_text()
+    assert run(["serve"]) == 0
+    assert shown_key(capsys.readouterr().err) is None, "the second start only tells how it ends"
+    assert hash_key(key).encode() in plans[-1].document
+
+
+def broken_pipe(text: str) -> None:
+    raise BrokenPipeError
+
+
+def test_a_key_that_cannot_be_shown_is_not_kept(
+    config: Path, plans: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-found")
+    monkeypatch.setattr("gatewright.cli.serve.print_note", broken_pipe)
+    assert run(["serve"]) == 0
+    assert not (default_state_dir("127.0.0.1:8080") / KEY_FILE).exists()
+
+
+def test_a_key_that_cannot_be_kept_is_told(
+    config: Path, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-found")
+    (default_state_dir("127.0.0.1:8080") / KEY_FILE).with_suffix(".new").mkdir(parents=True)
+    assert run(["serve"]) == 0
+    printed = capsys.readouterr().err
+    assert shown_key(printed) is not None
+    assert "the next start makes another" in printed
 
 
 def test_without_a_file_and_without_anything_to_serve(
