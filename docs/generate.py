@@ -19,7 +19,9 @@ import typer
 from msgspec import Struct
 from msgspec import inspect as mi
 
+from gatewright.cli.catalogue import packaged_catalogue
 from gatewright.cli.main import HELP, build_app
+from gatewright.config.catalogue import ModelFacts, Rates
 from gatewright.config.documents import Gateway, Policy, ProviderConfig
 from gatewright.config.field_docs import field_docs, summary
 from gatewright.control.health import Process, Readiness, Workers
@@ -104,6 +106,24 @@ and asks for no key: keep it on loopback or a private network.
 `HEAD` answers like `GET`, without the body. While a reload is refused `/readyz` stays 200, since the configuration
 before keeps serving; `refused_reload` says why, and the gauge `gatewright_configuration_refused` is 1.
 """,
+    "catalogue": """\
+# Model catalogue
+
+What the gateway knows about the vendors' models: limits, abilities and prices. Each row has a source and the day on
+which that was read. Your own rows go first: [Set model prices](../how-to/model-prices.md). What is not in a row is
+unknown, never 0.
+
+A model is looked up by the type of its provider and the provider's own name for it. A name without a row is looked up
+once more without what stands before it as a path (`models/`, an ARN), without a version or date behind it, and without
+a region (`us.`) before it; last come rows that end in `*`, the longest first. Other endings, such as `:free`, name
+another offer and stay.
+
+Prices are US dollars for a million tokens of the vendor's usual service. Where long inputs cost more, the length and
+the price beyond it follow. The rows hold more than this page: prices of cache writes, audio, images and reasoning, of
+the batch, flex and priority services, modalities and capabilities, all under the names of
+[ModelFacts](configuration.md#modelfacts). Discounts by the time of day, promised later prices and free allowances are
+left out: the price is the one that holds without them.
+""",
     "metrics": """\
 # Metrics
 
@@ -165,7 +185,7 @@ def default_words(field: mi.Field) -> str:
     if field.required:
         return "*required*"
     default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if default is None or default == {} or default == [] or isinstance(default, Struct):
+    if default is None or default in ({}, [], ()) or isinstance(default, Struct):
         return "–"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
@@ -328,6 +348,49 @@ def metrics() -> str:
     )
 
 
+OTHER_UNITS: Final = {
+    "input_characters": "a million characters",
+    "input_audio_hour": "an hour of audio",
+    "image": "an image",
+    "request": "a request",
+    "web_search": "a web search",
+}
+
+
+def catalogue() -> str:
+    rows = packaged_catalogue()
+    parts = [INTRODUCTIONS["catalogue"], f"There are {len(rows):,} rows.\n"]
+    headers = ("model", "kind", "context", "longest answer", "input", "cached", "output", "besides", "retires")
+    for kind in dict.fromkeys(key.partition("/")[0] for key in rows):
+        own = ((key.partition("/")[2], facts) for key, facts in rows.items() if key.startswith(f"{kind}/"))
+        parts += [f"## {kind}\n", table(headers, (catalogue_row(model, facts) for model, facts in own))]
+    return "\n".join(parts)
+
+
+def catalogue_row(model: str, facts: ModelFacts) -> tuple[str, ...]:
+    counts = (f"{count:,}" if count is not None else "–" for count in (facts.context_tokens, facts.max_output_tokens))
+    prices = (price_words(facts, name) for name in ("input", "input_cached_read", "output"))
+    other = ", ".join(
+        f"{price} {words}"
+        for name, words in OTHER_UNITS.items()
+        if (price := getattr(facts.prices or Rates(), name)) is not None
+    )
+    return (f"`{model}`", facts.kind or "–", *counts, *prices, other or "–", facts.retires_on or "–")
+
+
+def price_words(facts: ModelFacts, name: str) -> str:
+    """A price and those beyond some lengths of the input: `2.5, above 272,000: 5`."""
+    if facts.prices is None:
+        return "unknown"
+    words = [getattr(facts.prices, name) or "–"]
+    words += [
+        f"above {step.above_input_tokens:,}: {price}"
+        for step in facts.prices.steps
+        if (price := getattr(step, name)) is not None
+    ]
+    return ", ".join(words)
+
+
 def members_table(cls: type[Struct]) -> str:
     """The members of something the gateway writes."""
     docs = field_docs(cls)
@@ -394,6 +457,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "providers.md": providers,
     "filters.md": filters,
     "surfaces.md": surfaces,
+    "catalogue.md": catalogue,
     "errors.md": errors,
     "metrics.md": metrics,
     "access-log.md": access_log,

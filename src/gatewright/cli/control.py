@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import uvloop
 
+from gatewright.cli.catalogue import with_catalogue
 from gatewright.cli.control_command import ControlOptions, parse_options
 from gatewright.cli.egress import apply_egress_proxy
 from gatewright.cli.sources import FileSource
@@ -34,12 +35,13 @@ def build_reading(options: ControlOptions, log: Log) -> Reading | None:
 
 
 def check(document: Gateway, local_children: Sequence[LocalChild], environment: Mapping[str, str]) -> Gateway:
-    """The document as it is served: built for trial, given the environment's egress proxy, its local models bound.
+    """The document as it is served: built for trial, given the environment's egress proxy, its local models bound, its
+    part of the model catalogue added.
 
     Raises InvalidConfig with every error.
     """
     build_for_trial(document)
-    return bind_local_models(apply_egress_proxy(document, environment), local_children)
+    return with_catalogue(bind_local_models(apply_egress_proxy(document, environment), local_children))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatewright.cli.catalogue import with_catalogue
 from gatewright.cli.egress import apply_egress_proxy
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.sources import FileSource
@@ -25,7 +26,8 @@ class Checked(Struct, frozen=True):
     written: Gateway
     """The document as it was written."""
     served: Gateway
-    """The same with the environment's egress proxy, and every local model bound to the process that will serve it."""
+    """The same with the environment's egress proxy, every local model bound to the process that will serve it, and the
+    rows of the model catalogue that its targets may come to."""
     local_children: tuple[LocalChild, ...]
     snapshot: Snapshot
     """As a worker would compile what was written."""
@@ -50,7 +52,7 @@ def check_loaded(loaded: Loaded, reserve: Callable[[], int] = lambda: 0) -> Chec
     try:
         snapshot = build_for_trial(document)
         children = plan_local_children(document, models_dir(), reserve)
-        served = bind_local_models(apply_egress_proxy(document, environment), children)
+        served = with_catalogue(bind_local_models(apply_egress_proxy(document, environment), children))
     except InvalidConfig as refused:
         raise InvalidConfig(loaded.place(refused.errors)) from None
     return Checked(document, served, children, snapshot, loaded.warnings)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gatewright.config.catalogue import Key, ModelFacts
 from gatewright.core.secret import Secret
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -223,3 +224,5 @@ class Gateway(Document, frozen=True):
     """Who may call: organisations by name."""
     policies: list[Policy] = []
     """What applies to whom, in order."""
+    catalogue: dict[Key, ModelFacts] = {}
+    """Your own rows of the model catalogue by `<provider type>/<model name>`, as in `openai/gpt-4.1`."""

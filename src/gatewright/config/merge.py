@@ -8,15 +8,15 @@ from typing import Final
 from gatewright.config.problems import ConfigError
 from gatewright.config.tree import Node, Scalar, join
 
-_UNITED: Final = frozenset({"providers", "models", "consumers"})
+_UNITED: Final = frozenset({"providers", "models", "consumers", "catalogue"})
 _CONCATENATED: Final = frozenset({"policies"})
 
 
 def merge(trees: Sequence[Node], problems: list[ConfigError]) -> Node:
     """One tree of all, in the given order.
 
-    Names under `providers`, `models` and `consumers` are united, `policies` are put after one another, and everything
-    else may stand in one file only. A clash is added to `problems`; the first file counts.
+    Names under `providers`, `models`, `consumers` and `catalogue` are united, `policies` are put after one another, and
+    everything else may stand in one file only. A clash is added to `problems`; the first file counts.
     """
     sections: dict[str, Node] = {}
     for tree in trees:

@@ -43,3 +43,10 @@ def test_local_models_are_bound_to_the_children_that_run() -> None:
     assert check(document, [CHILD], {}).providers["laptop/smollm2"]["url"] == "http://127.0.0.1:4711/v1"
     with pytest.raises(InvalidConfig, match="not running"):
         check(document, [], {})
+
+
+def test_a_reload_serves_the_models_facts_as_the_start_did() -> None:
+    text = b'providers: {a: {type: openai, key: "${env:K}"}}\nmodels: {gpt-4o: {targets: [{provider: a}]}}\n'
+    document = load([("g.yaml", text)], lambda scheme, name: "sk-x").document
+    assert document is not None
+    assert list(check(document, [], {}).catalogue) == ["openai/gpt-4o"]

@@ -60,3 +60,20 @@ def test_missing_weights_are_an_error_of_the_configuration(tmp_path: Path, monke
     monkeypatch.setenv("GATEWRIGHT_MODELS", str(tmp_path / "nothing"))
     with pytest.raises(InvalidConfig, match="gatewright local pull"):
         check_loaded(read_files(write(tmp_path, LOCAL), {}))
+
+
+def test_what_is_served_knows_the_models_it_goes_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-x")
+    providers = {"a": {"type": "openai", "key": "${env:MY_KEY}"}}
+    document = {"providers": providers, "models": {"gpt-4o": {"targets": [{"provider": "a"}]}}}
+    checked = check_loaded(read_files(write(tmp_path, document), {}))
+    assert list(checked.served.catalogue) == ["openai/gpt-4o"]
+    assert checked.written.catalogue == {}
+
+
+def test_a_row_of_the_catalogue_that_can_describe_nothing_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text('catalogue:\n  opena/gpt-4o: {prices: {input: "1"}}\n')
+    with pytest.raises(InvalidConfig) as refused:
+        check_loaded(read_files(tmp_path / "a.yaml", {}))
+    (error,) = refused.value.errors
+    assert (error.path, error.line) == ("catalogue.opena/gpt-4o", 2)

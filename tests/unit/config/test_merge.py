@@ -35,7 +35,7 @@ def test_names_are_united_and_policies_put_after_one_another() -> None:
     assert (second.file, second.line) == ("1.yaml", 3)
 
 
-@pytest.mark.parametrize("section", ["providers", "models", "consumers"])
+@pytest.mark.parametrize("section", ["providers", "models", "consumers", "catalogue"])
 def test_a_name_in_two_files_is_told_with_both_places(section: str) -> None:
     _, problems = merged(f"{section}:\n  one: {{}}", f"{section}: {{two: {{}},\n\n one: {{}}}}")
     assert problems == [f"1.yaml:3: {section}.one: is written in two files, 0.yaml:2 and 1.yaml:3; keep one"]

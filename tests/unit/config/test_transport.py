@@ -20,6 +20,7 @@ providers:
     extra: [1, 1.0, null, true]
 models: {"gpt-*": {targets: [{provider: a, weight: 3}], fallback: [{provider: a, model: x}], attempts: 2}}
 consumers: {acme: {teams: {t: {apps: {i: {keys: ["sha256:%064d"]}}}}}}
+catalogue: {openai/x: {prices: {input: "0.0375", steps: [{above_input_tokens: 9, input: "1"}]}, capabilities: [tools]}}
 policies: [{filter: f, on: {models: ["gpt-*"]}, config: {nested: {secret: "${env:A}", big: 9223372036854775807}}}]
 """
 
