@@ -279,6 +279,16 @@ class Sampling(Struct, frozen=True, kw_only=True):
     logit_bias: Raw | None = None
 
 
+class Bound(Struct, frozen=True, kw_only=True):
+    """A member that names state kept at a vendor, so that only its own dialect's provider can serve the request."""
+
+    dialect: str
+    path: str
+    """The member, as the client spelled it (`previous_response_id`)."""
+    advice: str
+    """What the client must send instead."""
+
+
 class ChatRequest(Struct, frozen=True, kw_only=True):
     """A conversation to be continued."""
 
@@ -300,6 +310,10 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     service_tier: str | None = None
     store: bool | None = None
     """Whether the vendor may keep the exchange for later retrieval."""
+    wants_encrypted_reasoning: bool | None = None
+    """Whether thoughts should come with a form that only the issuer can read, so that the client can send them back."""
+    bound: tuple[Bound, ...] = ()
+    """What ties the request to providers of one dialect; towards any other `loss.refuse_bound` tells of it."""
     cache: CacheMark | None = None
     """Cache the whole prompt, wherever the provider sees fit."""
     cache_key: str | None = None

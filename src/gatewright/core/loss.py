@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gatewright.core.chat import ChatRequest
 from gatewright.core.errors import GatewayError, Kind
 
 Fidelity = Literal["strict", "warn", "permissive"]
@@ -64,6 +65,7 @@ class Feature(Enum):
     METADATA = "metadata"
     SERVICE_TIER = "service tier"
     STORE = "storing at the vendor"
+    STATE = "conversations kept at the vendor"
     CACHE_MARK = "prompt-cache marks"
     CACHE_KEY = "prompt-cache key"
     CITATIONS = "citations"
@@ -140,3 +142,10 @@ class LossReport:
 
     def refused(self, feature: Feature, path: str, note: str) -> None:
         self.add(feature, Outcome.REFUSED, path, note)
+
+
+def refuse_bound(request: ChatRequest, dialect: str, report: LossReport) -> None:
+    """Tell of everything in `request` that a provider speaking `dialect` cannot know; once per translation."""
+    for member in request.bound:
+        if member.dialect != dialect:
+            report.refused(Feature.STATE, member.path, member.advice)
