@@ -138,6 +138,10 @@ class Model(Document, frozen=True):
     """Where requests go, by weight."""
     fallback: list[Target] = []
     """Tried in order when the chosen target fails before its first byte, in a way another may mend."""
+    fidelity: Literal["strict", "warn", "permissive"] = "warn"
+    """What becomes of what a translation to the provider's API cannot carry over. `strict` refuses the request; `warn`
+    refuses what would change the answer's meaning, and tells the rest in `x-gatewright-loss` and the access log;
+    `permissive` leaves out whatever it must, and tells it."""
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     """How many tries one exchange may use in all, fallbacks included."""
 

@@ -74,6 +74,8 @@ class ChatCodec(Struct, frozen=True, kw_only=True):
     """The hub's response → a client's answer body. Losses are told to the context's report by `note`."""
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[StreamContext], StreamEncoder]
+    can_overlap: bool = False
+    """Whether the encoder takes parts of a choice that overlap; else they are put one after the other for it."""
 
 
 class EmbeddingCodec(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from gatewright.core.errors import GatewayError
     from gatewright.core.fields import Fields
+    from gatewright.core.loss import LossReport
     from gatewright.core.surface import Dialect, Surface
     from gatewright.core.usage import Usage
 
@@ -46,6 +47,8 @@ class Exchange:
     """Whether `consumer` is who the caller was found to be."""
     fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
     stream = False
+    path_model: str | None = None
+    """The model named in the path, where the surface names it there."""
     requested_model = ""
     """What the client called; may be any text."""
     published_model = ""
@@ -55,6 +58,12 @@ class Exchange:
     chain: Any = None
     """The filters that apply, once consumer and model are known."""
     attempts = 0
+    others: list[Any] | None = None
+    """The targets not tried yet, once the first has failed."""
+    wish: Any = None
+    """The request as the hub reads it, once a translation was needed."""
+    losses: LossReport | None = None
+    """What the (last) translation could not carry over exactly."""
     usage: Usage | None = None
     status = 0
     error: GatewayError | None = None

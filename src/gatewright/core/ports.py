@@ -42,6 +42,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     counters: Counters
     now: Callable[[], float]
     """Monotonic seconds."""
+    wall: Callable[[], float] = lambda: 0.0
+    """Unix seconds, for dialects whose answers carry a date."""
     random: Callable[[], float]
     """Uniform in [0, 1)."""
     spawn: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = _await_in_place

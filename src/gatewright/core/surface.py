@@ -89,6 +89,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Content type of streamed answers: server-sent events, `application/x-ndjson`, or AWS event streams."""
     forwarded_headers: frozenset[bytes] = frozenset()
     """Request headers of the client that belong to this API and are passed to an upstream that speaks it too."""
+    request_headers: Headers = ()
+    """Headers every request of this API needs, unless the client's own value for one is forwarded."""
     has_streams: bool = True
 
     # -- passing through, for streams whose events are read by pattern instead of by the stream decoder

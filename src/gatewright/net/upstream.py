@@ -31,6 +31,8 @@ _MAX_WAITING_BYTES: Final = 65_536
 """Bytes of a stream that may be read before anyone takes them."""
 _FRESH_S: Final = 1.0
 """A connection used this recently is taken without asking the kernel whether it is still open."""
+_STREAMS: Final = (b"text/event-stream", b"application/x-ndjson", b"application/vnd.amazon.eventstream")
+"""Content types of answers that are forwarded piece by piece; all others are read whole."""
 
 
 class Answer:
@@ -324,7 +326,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail(_bad_response(str(error)))
                 return False
         self._answer = Answer(parser.status, headers, None, self)
-        if headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+        if headers.get(b"content-type", b"").startswith(_STREAMS):
             waiter, self._waiter = self._waiter, None
             self._deadline.arm(self._idle_s)
             if waiter is not None:

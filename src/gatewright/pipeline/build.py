@@ -19,6 +19,7 @@ from gatewright.core.exchange import Consumer
 from gatewright.core.ports import Ports
 from gatewright.pipeline.filters import Filter, FilterType
 from gatewright.pipeline.provider import ProviderType, Upstream
+from gatewright.pipeline.routes import build_routes
 from gatewright.pipeline.snapshot import AttachedPolicy, BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.identity import render_name
 
@@ -124,6 +125,7 @@ def _build_model(name: str, model: Model, upstreams: Mapping[str, Upstream]) -> 
         targets=targets,
         fallback=tuple(_bind(model.fallback, upstreams)),
         attempts=model.attempts,
+        fidelity=model.fidelity,
         total_weight=sum(target.weight for target in targets),
     )
 
@@ -138,10 +140,7 @@ def _bind(targets: Sequence[Target], upstreams: Mapping[str, Upstream]) -> Itera
                 model_json=None if target.model is None else render_name(target.model),
                 weight=target.weight,
                 upstream=upstream,
-                heads={
-                    dialect: b"POST %b HTTP/1.1\r\n%bcontent-length: " % (path.encode(), upstream.head)
-                    for dialect, path in upstream.paths.items()
-                },
+                routes=build_routes(upstream, target.model),
                 timeouts=upstream.timeouts,
             )
 

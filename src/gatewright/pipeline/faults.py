@@ -14,6 +14,7 @@ _PASSED_ON: Final = frozenset(
 _COMMON: Final = frozenset(
     (b"server", b"date", b"content-type", b"content-length", b"connection", b"transfer-encoding")
 )
+_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _SECONDS: Final = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
 _OVERLOADED: Final = frozenset((503, 529))
 _TIMED_OUT: Final = frozenset((408, 504))
@@ -23,15 +24,22 @@ def passed_on_headers(headers: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes],
     """The headers of an upstream's answer that a client can use; the rest describe the gateway's own account or hop."""
     if _COMMON.issuperset(headers):
         return ()
-    return tuple(
-        [(name, value) for name, value in headers.items() if name in _PASSED_ON or name.startswith(b"x-ratelimit-")]
-    )
+    return tuple([(name, value) for name, value in headers.items() if name in _PASSED_ON or name.startswith(_LIMITS)])
 
 
 def read_failure(
-    dialect: Dialect, provider: str, status: int, headers: dict[bytes, bytes], body: bytes
+    dialect: Dialect,
+    provider: str,
+    status: int,
+    headers: dict[bytes, bytes],
+    body: bytes,
+    *,
+    is_identity: bool = True,
 ) -> GatewayError:
-    """The error for an upstream answer with a status other than 200."""
+    """The error for an upstream answer with a status other than 200.
+
+    `dialect` is the upstream's; its own body is passed on only to a client that speaks the same (`is_identity`).
+    """
     if status < 400:
         return GatewayError(
             Kind.UPSTREAM_BAD_RESPONSE,
@@ -46,7 +54,9 @@ def read_failure(
         )
     fault = dialect.read_fault(body, headers)
     kind, client_status = _kind_of(status)
-    seconds = None
+    if fault.kind is not None:
+        kind, client_status = fault.kind, status if fault.kind is Kind.UPSTREAM_REJECTED else None
+    seconds = fault.retry_after_s
     retry_after = headers.get(b"retry-after", b"")
     if _SECONDS.match(retry_after):
         seconds = float(retry_after)
@@ -54,9 +64,9 @@ def read_failure(
         kind,
         f"The provider `{provider}` answered {status}: {fault.message}",
         status=client_status,
-        code=fault.code,
+        code=fault.code if is_identity else None,
         retry_after_s=seconds,
-        body=body if status < 500 and body[:1] == b"{" else None,
+        body=body if is_identity and status < 500 and body[:1] == b"{" else None,
         headers=passed_on_headers(headers),
     )
 

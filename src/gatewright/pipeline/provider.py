@@ -13,6 +13,7 @@ from msgspec import Struct
 from gatewright import __version__
 from gatewright.config.documents import ProviderConfig, UpstreamTimeouts, UpstreamTls
 from gatewright.core.secret import Secret
+from gatewright.core.traits import Traits
 
 C = TypeVar("C", bound=ProviderConfig)
 
@@ -47,10 +48,14 @@ class Upstream(Struct, frozen=True, kw_only=True):
     pool_key: str = ""
     """Equal for upstreams whose connections are interchangeable; made from `origin`."""
     paths: Mapping[str, str]
-    """Dialect name → request target (`/v1/chat/completions`); a dialect that is absent is not spoken there."""
+    """Dialect name → request target (`/v1/chat/completions`); a dialect that is absent is not spoken there. The first
+    of a family is what others of it are translated to. `{model}` stands for the model's name, percent-encoded;
+    `{plain|streamed}` for the one or the other, by the kind of call."""
     head: bytes
     """Host, authorisation and fixed headers, each line with its CRLF; the same for every request."""
     timeouts: UpstreamTimeouts
+    traits: Traits = Traits()
+    """What is different from the dialect there, for every model."""
 
     def __post_init__(self) -> None:
         # A string hashes once; an Origin would be hashed field by field for every request.
@@ -85,6 +90,7 @@ def build_upstream(
     url: str,
     paths: Mapping[str, str],
     credential: tuple[str, Secret] | None,
+    traits: Traits | None = None,
 ) -> Upstream:
     """Compile a provider that is reached by plain HTTP requests under one base URL.
 
@@ -121,6 +127,7 @@ def build_upstream(
         paths={dialect: base + path for dialect, path in paths.items()},
         head=_render_head(parts.netloc, config, credential),
         timeouts=config.timeouts,
+        traits=traits or Traits(),
     )
 
 

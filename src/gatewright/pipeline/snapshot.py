@@ -10,9 +10,11 @@ from msgspec import Raw, Struct
 
 from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
 from gatewright.core.exchange import Consumer
+from gatewright.core.loss import Fidelity
 from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
 from gatewright.pipeline.matching import NameTable, is_selected
 from gatewright.pipeline.provider import Origin, Upstream
+from gatewright.pipeline.routes import UpstreamRoute
 
 _MAX_CHAINS: Final = 10_000
 """Chains kept per snapshot; beyond it the table is begun anew, so hostile model names cannot grow it."""
@@ -28,12 +30,12 @@ class BoundTarget(Struct, frozen=True):
     """`model` as JSON, for the request body."""
     weight: int
     upstream: Upstream
-    heads: Mapping[str, bytes]
-    """Dialect name → request line, host, authorisation and fixed headers, up to the value of Content-Length."""
+    routes: Mapping[str, UpstreamRoute]
+    """Client's dialect → how it is served there; a dialect that is absent is not."""
     timeouts: UpstreamTimeouts
 
     def __repr__(self) -> str:
-        # `heads` hold the credential in plain text.
+        # `routes` hold the credential in plain text.
         return f"BoundTarget(provider={self.provider!r}, model={self.model!r}, weight={self.weight})"
 
     @property
@@ -50,6 +52,7 @@ class PublishedModel(Struct, frozen=True):
     targets: tuple[BoundTarget, ...]
     fallback: tuple[BoundTarget, ...]
     attempts: int
+    fidelity: Fidelity
     total_weight: int
 
     def pick(self, random: Callable[[], float]) -> BoundTarget:

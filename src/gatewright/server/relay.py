@@ -8,8 +8,7 @@ from collections.abc import Callable
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.net.downstream import Connection
-from gatewright.pipeline.lifecycle import OpenStream
-from gatewright.wire.sse import split_events
+from gatewright.pipeline.attempts import OpenStream
 
 
 class Relay:
@@ -98,7 +97,7 @@ class Relay:
     def _send(self, block: bytes) -> None:
         x = self._x
         if self._on_events:
-            events = split_events(block)
+            events = self._codec.split(block)
             for hook in self._on_events:
                 events = hook(x, events)
             block = b"".join(events)

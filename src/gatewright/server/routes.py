@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -10,8 +13,20 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.surface import Dialect, Surface
 from gatewright.dialects import DIALECTS
 from gatewright.dialects.openai import CHAT
+from gatewright.dialects.openai import models as openai_models
 
-MODELS_PATH: Final = b"/v1/models"
+Headers = Mapping[bytes, bytes]
+
+
+class Listing(Struct, frozen=True):
+    """How one vendor's clients read the list of published models."""
+
+    render_models: Callable[[Iterable[str], int], bytes]
+    """`(names, Unix seconds)` → the list."""
+    render_model: Callable[[str, int], bytes] | None
+    """The same for one of them; None where clients never ask for one."""
+    header: bytes | None = None
+    """The request header by which clients of this vendor are known, where another vendor has the same path."""
 
 
 class Route(Struct, frozen=True):
@@ -19,23 +34,40 @@ class Route(Struct, frozen=True):
 
     surface: Surface
     dialect: Dialect
+    listing: Listing | None = None
+    """On surfaces that list models; the path, a slash and a name show one."""
 
 
-MODELS: Final = Route(Surface("models", b"GET", MODELS_PATH, CHAT.name), CHAT)
+def _listing(path: bytes, dialect: Dialect, listing: Listing) -> Route:
+    return Route(Surface("models", b"GET", path, dialect.name), dialect, listing)
+
+
+LISTINGS: Final = (_listing(b"/v1/models", CHAT, Listing(openai_models.render_models, openai_models.render_model)),)
+"""In the order they are tried: one known by a header stands before the one without."""
 ROUTES: Final[dict[bytes, Route]] = {
     surface.path: Route(surface, dialect) for dialect in DIALECTS for surface in dialect.surfaces
-} | {MODELS_PATH: MODELS}
+}
+"""Every surface that calls models, by its path; `{model}` stands in those that name the model there."""
+_PATTERNS: Final = [
+    (re.compile(re.escape(path).replace(rb"\{model\}", rb"(?P<model>[^?#]+)") + rb"\Z"), route)
+    for path, route in ROUTES.items()
+    if b"{model}" in path
+]
+PATHS: Final = sorted({path.decode() for path in ROUTES} | {route.surface.path.decode() for route in LISTINGS})
+"""Every path, for people."""
 
 
-def find_route(method: bytes, path: bytes) -> Route:
-    """The surface for a request. Raises GatewayError when there is none, or not with this method."""
+def find_route(method: bytes, path: bytes, headers: Headers) -> tuple[Route, str | None]:
+    """The surface for a request, and the model that its path names. Raises GatewayError when there is none."""
     route = ROUTES.get(path)
-    if route is None and path.startswith(b"/v1/models/") and len(path) > 11:
-        route = MODELS
+    model = None
+    if route is None:
+        route, model = _match(path, headers)
     if route is None:
         shown = path[:200].decode("latin-1")
-        known = ", ".join(sorted(known.decode() for known in ROUTES))
-        raise GatewayError(Kind.ROUTE_NOT_FOUND, f"There is nothing at {shown}. This gateway serves: {known}.")
+        raise GatewayError(
+            Kind.ROUTE_NOT_FOUND, f"There is nothing at {shown}. This gateway serves: {', '.join(PATHS)}."
+        )
     if method != route.surface.method:
         wanted = route.surface.method
         raise GatewayError(
@@ -43,10 +75,26 @@ def find_route(method: bytes, path: bytes) -> Route:
             f"{method.decode('latin-1')} is not possible on {route.surface.path.decode()}; use {wanted.decode()}.",
             headers=((b"allow", wanted),),
         )
-    return route
+    return route, model
 
 
-def dialect_of(path: bytes) -> Dialect:
+def dialect_of(path: bytes, headers: Headers) -> Dialect:
     """The dialect in which errors on this path are told, whether or not the path exists."""
-    route = ROUTES.get(path)
+    route = ROUTES.get(path) or _match(path, headers)[0]
     return CHAT if route is None else route.dialect
+
+
+def _match(path: bytes, headers: Headers) -> tuple[Route | None, str | None]:
+    for pattern, route in _PATTERNS:
+        found = pattern.match(path)
+        if found is not None:
+            return route, unquote(found.group("model").decode("latin-1"))
+    for route in LISTINGS:
+        own = route.surface.path
+        listing = route.listing
+        if path.startswith(own) and listing is not None and (listing.header is None or listing.header in headers):
+            if path == own:
+                return route, None
+            if path[len(own) : len(own) + 1] == b"/" and len(path) > len(own) + 1 and listing.render_model is not None:
+                return route, unquote(path[len(own) + 1 :].decode("latin-1"))
+    return None, None

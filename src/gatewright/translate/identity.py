@@ -16,6 +16,8 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
+from gatewright.translate.renaming import rename
+from gatewright.wire.json_object import mend_surrogates
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -29,14 +31,13 @@ _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*')
 _MAX_TRIES: Final = 8
 """Members named `model`, at any depth, that are tried for being the answer's own; each try decodes the answer."""
 _STREAM_VALUES: Final = {b"true": True, b"false": False, b"null": False}
-_LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_request(body: bytes) -> tuple[Fields, str, bool]:
-    """A JSON request → its members, the model it names and whether it asks for a stream. Raises GatewayError."""
+def parse_fields(body: bytes) -> Fields:
+    """A JSON request → its members. Raises GatewayError."""
     try:
         str(body, "utf-8")
-        fields = _fields_decoder.decode(body)
+        return _fields_decoder.decode(body)
     except UnicodeDecodeError as error:
         raise _malformed(f"The request body is not valid UTF-8 (byte {error.start}).") from None
     except RecursionError:
@@ -44,7 +45,18 @@ def parse_request(body: bytes) -> tuple[Fields, str, bool]:
     except msgspec.ValidationError:
         raise _malformed('The request body must be a JSON object, such as {"model": …, …}.') from None
     except msgspec.DecodeError as error:
-        raise _malformed(_json_problem(body, error)) from None
+        mended = mend_surrogates(body)
+        if mended == body:
+            raise _malformed(_json_problem(body, error)) from None
+        return parse_fields(mended)
+
+
+def parse_request(body: bytes, *, stream_default: bool = False) -> tuple[Fields, str, bool]:
+    """A JSON request → its members, the model it names and whether it asks for a stream. Raises GatewayError.
+
+    `stream_default` is what a request without a `stream` member means.
+    """
+    fields = parse_fields(body)
     model = fields.get("model")
     if model is None:
         raise _malformed("The request names no model; add a `model` member.", "model")
@@ -54,7 +66,7 @@ def parse_request(body: bytes) -> tuple[Fields, str, bool]:
         raise _malformed("`model` must be a string.", "model") from None
     stream = fields.get("stream")
     if stream is None:
-        return fields, name, False
+        return fields, name, stream_default
     wanted = _STREAM_VALUES.get(bytes(stream))
     if wanted is None:
         raise _malformed("`stream` must be true or false.", "stream")
@@ -68,15 +80,13 @@ def _malformed(message: str, param: str | None = None) -> GatewayError:
 def _json_problem(body: bytes, error: msgspec.DecodeError) -> str:
     if not body.strip():
         return "The request body is empty; send a JSON object with content-type application/json."
-    if "truncated" in str(error) and _LONE_SURROGATE.search(body):
-        return "The request body is not valid JSON: it is cut off, or holds half of a \\uD8xx\\uDCxx surrogate pair."
     return f"The request body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}."
 
 
 def render_request(dialect: Dialect, fields: Fields, model: msgspec.Raw | None, *, stream: bool) -> tuple[bytes, bool]:
     """The upstream's request body, and whether the usage event it will send must be hidden from the client.
 
-    `model` is the upstream's name as JSON, or None to pass the client's through.
+    `model` is the upstream's name as JSON, or None where the client's passes through or the body names none.
     """
     fields = fields.copy()
     if model is not None:
@@ -102,6 +112,8 @@ def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None)
         ) from None
     if published is None or model is None:
         return body, usage
+    if not dialect.is_scanned:
+        return rename(body, dialect.model_paths, bytes(published)), usage
     return _renamed(body, bytes(model), bytes(published)), usage
 
 
@@ -237,6 +249,14 @@ class IdentityStream:
         self.done = True
         closing = self._dialect.done_event
         return closing + b"\n\n" if closing else b""
+
+    def split(self, block: bytes) -> list[bytes]:
+        """The events of a block that `feed` or `end` gave."""
+        return split_events(block)
+
+    def fail(self, error: GatewayError, request_id: str) -> bytes:
+        """What tells the client, after the answer has begun, that it failed."""
+        return self._dialect.render_stream_error(error, request_id)
 
     def _event(self, event: bytes) -> bytes:
         if self.done or self.error is not None:

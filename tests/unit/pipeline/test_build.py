@@ -63,7 +63,7 @@ def test_a_target_is_rendered_up_to_the_length_of_the_body() -> None:
     given["providers"]["a"]["key"] = Secret("sk-1")
     model = World().snapshot(given).models.find("m")
     assert model is not None
-    head = model.targets[0].heads["openai.chat"]
+    head = model.targets[0].routes["openai.chat"].plain
     assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a.test\r\n")
     assert b"\r\nauthorization: Bearer sk-1\r\n" in head
     assert head.endswith(b"\r\ncontent-length: ")

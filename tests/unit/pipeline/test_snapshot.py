@@ -103,6 +103,6 @@ def test_a_target_prints_without_its_credential() -> None:
     configured["providers"]["a"]["headers"] = {"x-key": Secret("very-private")}
     found = World().snapshot(configured).models.find("m")
     assert found is not None
-    assert b"very-private" in found.targets[0].heads["openai.chat"]
+    assert b"very-private" in found.targets[0].routes["openai.chat"].plain
     assert "very-private" not in repr(found)
     assert found.targets[0].origin.host == "a.test"

@@ -163,7 +163,7 @@ def test_a_bound_document_sends_each_target_to_its_process(folder: Path) -> None
     assert (target.model, target.origin.port) == ("smollm2", 5000)
     (target,) = snapshot.models.find("embed").targets
     assert target.origin.port == 5001
-    assert set(target.heads) == {"openai.embeddings"}
+    assert {route.dialect.name for route in target.routes.values()} == {"openai.embeddings"}
     assert before == document(models=BOTH)
 
 

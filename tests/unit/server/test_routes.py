@@ -3,7 +3,7 @@
 import pytest
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.server.routes import ROUTES, dialect_of, find_route
+from gatewright.server.routes import PATHS, dialect_of, find_route
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from gatewright.server.routes import ROUTES, dialect_of, find_route
     ],
 )
 def test_what_is_served(method: bytes, path: bytes, surface: str, dialect: str) -> None:
-    route = find_route(method, path)
+    route, _ = find_route(method, path, {})
     assert (route.surface.name, route.dialect.name) == (surface, dialect)
-    assert dialect_of(path).name == dialect
+    assert dialect_of(path, {}).name == dialect
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ def test_what_is_served(method: bytes, path: bytes, surface: str, dialect: str) 
 )
 def test_anything_else_is_not_there(path: bytes) -> None:
     with pytest.raises(GatewayError) as refused:
-        find_route(b"POST", path)
+        find_route(b"POST", path, {})
     assert refused.value.kind is Kind.ROUTE_NOT_FOUND
-    assert all(known.decode() in refused.value.message for known in ROUTES)
-    assert dialect_of(path).name == "openai.chat"
+    assert all(known in refused.value.message for known in PATHS)
+    assert dialect_of(path, {}).name == "openai.chat"
 
 
 def test_a_path_is_told_shortened() -> None:
     with pytest.raises(GatewayError) as refused:
-        find_route(b"GET", b"/" + b"x" * 5_000)
+        find_route(b"GET", b"/" + b"x" * 5_000, {})
     assert len(refused.value.message) < 500
 
 
@@ -46,6 +46,6 @@ def test_a_path_is_told_shortened() -> None:
 )
 def test_a_wrong_method_is_told_the_right_one(method: bytes, path: bytes, allowed: bytes) -> None:
     with pytest.raises(GatewayError) as refused:
-        find_route(method, path)
+        find_route(method, path, {})
     assert refused.value.kind is Kind.METHOD_NOT_ALLOWED
     assert refused.value.headers == ((b"allow", allowed),)

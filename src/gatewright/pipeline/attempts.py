@@ -1,0 +1,245 @@
+"""The attempts of one exchange: translate, send, judge the answer, and try elsewhere before the first byte.
+
+An attempt stays in the client's dialect where the provider speaks it (`translate.identity`), and goes through the hub
+otherwise (`translate.hub`); everything around it is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Raw, Struct
+
+from gatewright.core.errors import GatewayError, Kind, Retry, Source
+from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.loss import LossReport
+from gatewright.core.ports import Ports, UpstreamAnswer
+from gatewright.core.surface import Dialect, Headers
+from gatewright.core.traits import Traits
+from gatewright.pipeline.faults import passed_on_headers, read_failure
+from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.provider import Upstream
+from gatewright.pipeline.routes import UpstreamRoute
+from gatewright.pipeline.snapshot import BoundTarget, PublishedModel
+from gatewright.translate.counting import estimate_tokens
+from gatewright.translate.hub import AnswerStream, Translation, Wish, apply_traits, read_wish, translate
+from gatewright.translate.identity import IdentityStream, render_name, render_request, rewrite_answer
+from gatewright.translate.passing import PassedStream
+
+Send = Callable[[Upstream, bytes], Awaitable[UpstreamAnswer]]
+"""Send one complete HTTP request to an upstream; raises GatewayError before any answer."""
+
+_JSON: Final = b"application/json"
+_TRACE_HEADERS: Final = frozenset((b"traceparent", b"tracestate"))
+_LOSS_HEADER: Final = b"x-gatewright-loss"
+_MAX_LOSS_BYTES: Final = 1024
+
+
+class OpenStream(Struct):
+    """An answer that has begun: forward `source` through `codec`, then settle."""
+
+    source: UpstreamAnswer
+    codec: AnswerStream
+    chain: Chain
+    headers: Headers
+
+
+async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:
+    """Try `x.target`, then others, until one answers. Raises the last GatewayError when none does."""
+    now = ports.now
+    while True:
+        x.attempts += 1
+        target: BoundTarget = x.target
+        x.losses = None
+        try:
+            route = target.routes.get(dialect.name)
+            if route is None:
+                return _answer_without(x, dialect, ports)
+            hide_usage = False
+            translation: Translation | None = None
+            if route.is_identity:
+                request, hide_usage = _render_identity(x, dialect, target, route)
+            else:
+                translation = translate(_wish(x, dialect, ports), route.dialect, _model_of(x, target), _traits(target))
+                x.losses = translation.report
+                request = _render(x, route, target, translation.render_request(), _TRACE_HEADERS)
+            x.sent_s = now()
+            try:
+                answer = await send(target.upstream, request)
+            finally:
+                x.upstream_s += now() - x.sent_s
+            return _accept(x, dialect, target, route, answer, translation, hide_usage=hide_usage)
+        except GatewayError as error:
+            if error.retry is not Retry.OTHER_UPSTREAM or not _pick_other(x):
+                raise
+
+
+async def fail_over(x: Exchange, dialect: Dialect, ports: Ports, send: Send, error: GatewayError) -> Reply | OpenStream:
+    """Try elsewhere after a stream failed before its first byte went to the client. Raises `error` if there is nowhere.
+
+    A stream that breaks off is no cause to ask again once the client has seen some of it; before that it is a failed
+    attempt like any other.
+    """
+    if error.source is not Source.UPSTREAM or error.kind in _FINAL or not _pick_other(x):
+        raise error
+    return await run_attempts(x, dialect, ports, send)
+
+
+_FINAL: Final = frozenset((Kind.UPSTREAM_BAD_RESPONSE, Kind.UPSTREAM_REJECTED, Kind.UPSTREAM_CREDENTIAL_REJECTED))
+
+
+def _pick_other(x: Exchange) -> bool:
+    """Make the next target the exchange's; false when none is left or the attempts are used up."""
+    model: PublishedModel = x.model
+    if x.attempts >= model.attempts:
+        return False
+    if x.others is None:
+        x.others = list(model.others(x.target))
+    if not x.others:
+        return False
+    x.target = x.others.pop(0)
+    return True
+
+
+def _model_of(x: Exchange, target: BoundTarget) -> str:
+    return x.requested_model if target.model is None else target.model
+
+
+def _traits(target: BoundTarget) -> Traits:
+    return target.upstream.traits
+
+
+def _wish(x: Exchange, dialect: Dialect, ports: Ports) -> Wish:
+    """The client's request as the hub reads it; read once, whatever the number of attempts."""
+    if x.wish is None:
+        model: PublishedModel = x.model
+        x.wish = read_wish(
+            dialect,
+            x.fields,
+            x.requested_model,
+            stream=x.stream,
+            response_id=x.id,
+            created=int(ports.wall()),
+            fidelity=model.fidelity,
+        )
+    wish: Wish = x.wish
+    return wish
+
+
+def _answer_without(x: Exchange, dialect: Dialect, ports: Ports) -> Reply:
+    """What can be answered though the provider has no API for it. Raises GatewayError for all else."""
+    count = dialect.count
+    if count is None:
+        raise GatewayError(
+            Kind.UNSUPPORTED_FEATURE,
+            f"The model `{x.published_model}` cannot be called here: its provider does not speak {dialect.name}.",
+            param="model",
+        )
+    request = _wish(x, dialect, ports).request
+    body = count.encode_response(estimate_tokens(request))
+    return Reply(200, body, _JSON, ((b"x-gatewright-estimated", b"true"),))
+
+
+def _render_identity(x: Exchange, dialect: Dialect, target: BoundTarget, route: UpstreamRoute) -> tuple[bytes, bool]:
+    """The HTTP request of an attempt in the client's own dialect, and whether its usage event must be hidden."""
+    model = None if dialect.names_model_in_path else target.model_json
+    traits = target.upstream.traits
+    fields = x.fields
+    if traits.renames or traits.unsupported:
+        x.losses = LossReport()
+        fields = apply_traits(fields, traits, x.losses)
+    body, hide_usage = render_request(dialect, fields, model, stream=x.stream)
+    return _render(x, route, target, body, dialect.forwarded_headers), hide_usage
+
+
+def _render(x: Exchange, route: UpstreamRoute, target: BoundTarget, body: bytes, forwarded: frozenset[bytes]) -> bytes:
+    """The whole HTTP request."""
+    headers = x.headers
+    extra = b""
+    if not forwarded.isdisjoint(headers):
+        extra = b"".join([b"\r\n%b: %b" % (name, headers[name]) for name in forwarded & headers.keys()])
+    for name, value in route.dialect.request_headers:
+        if name not in forwarded or name not in headers:
+            extra += b"\r\n%b: %b" % (name, value)
+    head = (
+        route.head(_model_of(x, target), stream=x.stream)
+        if route.is_template
+        else (route.streamed if x.stream else route.plain)
+    )
+    return b"%b%d\r\nx-request-id: %b%b\r\n\r\n%b" % (head, len(body), x.id.encode(), extra, body)
+
+
+def _accept(
+    x: Exchange,
+    dialect: Dialect,
+    target: BoundTarget,
+    route: UpstreamRoute,
+    answer: UpstreamAnswer,
+    translation: Translation | None,
+    *,
+    hide_usage: bool,
+) -> Reply | OpenStream:
+    """The answer of one attempt. Raises GatewayError when it is a failure."""
+    if answer.status != 200:
+        fault_body = answer.body
+        if fault_body is None:  # an event stream with an error status: nothing to read whole
+            answer.abort()
+            fault_body = b""
+        raise read_failure(
+            route.dialect,
+            target.provider,
+            answer.status,
+            answer.headers,
+            fault_body,
+            is_identity=translation is None,
+        )
+    chain: Chain = x.chain
+    headers = passed_on_headers(answer.headers)
+    if x.losses is not None and x.losses.entries:
+        headers = (*headers, (_LOSS_HEADER, render_losses(x.losses)))
+    body = answer.body
+    if body is None:
+        if not x.stream:
+            answer.abort()
+            raise GatewayError(
+                Kind.UPSTREAM_BAD_RESPONSE, "The provider streamed an answer that was not to be streamed."
+            )
+        return OpenStream(answer, _open_codec(x, dialect, target, translation, hide_usage=hide_usage), chain, headers)
+    content_type = _JSON
+    if translation is None:
+        body, x.usage = rewrite_answer(dialect, body, _published(x, target))
+    else:
+        body, x.usage = translation.render_answer(body)
+        if x.stream:
+            content_type = dialect.stream_type
+    for hook in chain.on_response:
+        body = hook(x, body)
+    return Reply(200, body, content_type, headers)
+
+
+def _open_codec(
+    x: Exchange, dialect: Dialect, target: BoundTarget, translation: Translation | None, *, hide_usage: bool
+) -> AnswerStream:
+    if translation is not None:
+        return translation.open_stream()
+    published = _published(x, target)
+    if dialect.is_scanned:
+        return IdentityStream(dialect, published, hide_usage=hide_usage)
+    return PassedStream(dialect, None if published is None else bytes(published))
+
+
+def _published(x: Exchange, target: BoundTarget) -> Raw | None:
+    """The name to put into the answer, as JSON; None when the upstream's own is the client's."""
+    asked = x.requested_model
+    if target.model is None or target.model == asked:
+        return None
+    model: PublishedModel = x.model
+    return model.name_json if model.name == asked else render_name(asked)
+
+
+def render_losses(report: LossReport) -> bytes:
+    """The value of `x-gatewright-loss`: `feature=outcome` for each, once, as far as a header may hold them."""
+    parts = dict.fromkeys(f"{loss.feature.name.lower()}={loss.outcome.value}" for loss in report.entries)
+    text = "; ".join(parts).encode()
+    return text if len(text) <= _MAX_LOSS_BYTES else text[:_MAX_LOSS_BYTES].rpartition(b"; ")[0] + b"; more=true"
