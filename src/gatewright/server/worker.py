@@ -16,7 +16,6 @@ import resource
 import signal
 import socket
 import ssl
-import sys
 import time
 import traceback
 from collections.abc import Awaitable, Coroutine
@@ -40,6 +39,7 @@ from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
 from gatewright.server.data_plane import DataPlane
 from gatewright.store.memory import MemoryCounters
+from gatewright.telemetry.log import Log
 from gatewright.telemetry.recorder import Recorder
 from gatewright.telemetry.records import Gauges
 
@@ -71,6 +71,7 @@ class Worker(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, options: argparse.Namespace) -> None:
         self._loop = loop
         self._options = options
+        self._log = Log(f"worker-{options.slot}")
         self._frames = FrameParser()
         self._channel: asyncio.Transport | None = None
         self._telemetry = socket.socket(fileno=options.telemetry_fd)
@@ -89,6 +90,7 @@ class Worker(asyncio.Protocol):
         self._ports = Ports(
             counters=MemoryCounters(time.monotonic),
             now=time.monotonic,
+            wall=lambda: datetime.now(UTC).timestamp(),
             random=random.Random().random,
             spawn=self._spawn,
             worker_share=1 / options.workers,
@@ -250,8 +252,8 @@ class Worker(asyncio.Protocol):
             self._report("tls", error)
 
     def _report(self, where: str, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(error))
-        print(f"worker {self._options.slot}: {where}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        self._log.error("failed", where=where, traceback=lines)
 
 
 def _new_context(client_ca: str | None) -> ssl.SSLContext:

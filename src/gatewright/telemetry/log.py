@@ -8,6 +8,8 @@ fields, so lines can be searched by either. Never pass a `Secret`'s value.
 from __future__ import annotations
 
 import logging
+import os
+import select
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,10 +20,16 @@ import msgspec
 LEVELS: Final = ("debug", "info", "warning", "error")
 _COLOURS: Final = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[1;31m"}
 _DIM, _END = "\x1b[2m", "\x1b[0m"
+_PATIENCE_MS: Final = 200
+"""How long a line waits for a reader who lags; the lines after it are lost at once until there is room again."""
+_PIECE_BYTES: Final = 4096
+"""What a pipe that is ready to be written takes without waiting (PIPE_BUF)."""
 
 
 class Log:
-    """Writes events of one process. A stream that fails is ignored: the log must never stop what it describes."""
+    """Writes events of one process. The log must never stop what it describes: a stream that fails is ignored, and what
+    a full pipe or a stopped terminal does not take is lost and counted.
+    """
 
     def __init__(
         self,
@@ -37,6 +45,8 @@ class Log:
         self._as_json = not is_terminal if as_json is None else as_json
         self._coloured = is_terminal
         self._now = now
+        self._lost = 0
+        self._fd = _find_descriptor(self._stream)
 
     def info(self, event: str, **fields: object) -> None:
         """Something happened as it should."""
@@ -57,10 +67,27 @@ class Log:
             self._render_json(now, level, event, fields) if self._as_json else self._render(now, level, event, fields)
         )
         try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            self._put(line + "\n")
         except (OSError, ValueError):
             return  # nobody reads any more
+
+    def _put(self, line: str) -> None:
+        """Write a line, in pieces that cannot block; standard error is shared, so it is not made non-blocking."""
+        if self._fd is None:
+            self._stream.write(line)
+            self._stream.flush()
+            return
+        if self._lost and _has_room(self._fd, 0):
+            lost, self._lost = self._lost, 0
+            # On a line of its own: the last line that was lost may have been cut.
+            os.write(self._fd, b"\n")
+            self.warning("lines of this log were lost; nobody read them in time", lines=lost)
+        rest = memoryview(line.encode(errors="backslashreplace"))
+        while rest:
+            if not _has_room(self._fd, 0 if self._lost else _PATIENCE_MS):
+                self._lost += 1
+                return
+            rest = rest[os.write(self._fd, rest[:_PIECE_BYTES]) :]
 
     def _render_json(self, now: datetime, level: str, event: str, fields: dict[str, Any]) -> str:
         head = {"time": now.isoformat(timespec="milliseconds"), "level": level, "process": self._process}
@@ -96,6 +123,21 @@ def capture_standard_logging(log: Log) -> None:
     root = logging.getLogger()  # noqa: TID251 - telemetry owns the loggers
     root.handlers[:] = [StandardLogging(log)]
     root.setLevel(logging.WARNING)
+
+
+def _find_descriptor(stream: TextIO) -> int | None:
+    """A stream's descriptor; None for one that has none (in memory)."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _has_room(fd: int, wait_ms: int) -> bool:
+    """Whether a piece can be written without blocking, now or in a while; a descriptor that is broken has room, too."""
+    asked = select.poll()  # of its own: one that threads share refuses the second
+    asked.register(fd, select.POLLOUT)
+    return bool(asked.poll(wait_ms))
 
 
 def _render_field(name: str, value: object, dim: str, end: str) -> str:

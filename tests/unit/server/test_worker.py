@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -89,6 +90,10 @@ class Configured:
                 break
             await asyncio.sleep(0)
         return self._channel.heard[-1]
+
+    def report(self, where: str, error: BaseException) -> None:
+        """What happens to a failure that nobody awaited."""
+        self._worker._report(where, error)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -256,3 +261,16 @@ def test_a_pair_that_cannot_be_used_leaves_the_one_before_in_use(
         assert authority.shown_by(worker.context) == shown
 
     with_worker(monkeypatch, body)
+
+
+def test_a_defect_is_one_line_of_the_log_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def body(worker: Configured) -> None:
+        worker.report("req_1", ValueError("that was not meant"))
+
+    with_worker(monkeypatch, body)
+    (line,) = capsys.readouterr().err.splitlines()
+    event = msgspec.json.decode(line)
+    assert (event["process"], event["level"], event["where"]) == ("worker-1", "error", "req_1")
+    assert event["traceback"][-1] == "ValueError: that was not meant"

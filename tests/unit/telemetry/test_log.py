@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from datetime import UTC, datetime
 
 import msgspec
@@ -101,3 +102,23 @@ def test_capture_replaces_the_root_handlers() -> None:
         root.handlers[:] = handlers
         root.setLevel(level)
     assert msgspec.json.decode(stream.getvalue())["event"] == "heard"
+
+
+@pytest.mark.parametrize("field", ["short", "long " * 5000])
+def test_a_reader_who_stopped_does_not_stop_the_process_and_is_told_what_was_lost(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewright.telemetry.log._PATIENCE_MS", 1)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
+        log = Log("supervisor", stream=stream)
+        for _ in range(2000):
+            log.info("said", field=field)  # far more than a pipe holds
+        reader.read1(40_000)
+        log.info("heard")
+        stream.close()
+        lines = reader.read().splitlines()
+    assert msgspec.json.decode(lines[-1])["event"] == "heard"
+    lost = msgspec.json.decode(lines[-2])
+    assert lost["event"].startswith("lines of this log were lost")
+    assert 0 < lost["lines"] < 2000
