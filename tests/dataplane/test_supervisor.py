@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -334,6 +335,32 @@ def test_services_are_restarted_and_end_with_the_gateway() -> None:
         supervised.signal(signal.SIGTERM)
         assert supervised.wait() == 0
         assert not is_alive(second[2])
+
+
+def test_a_service_that_leaves_its_channel_to_another_process_is_restarted_all_the_same() -> None:
+    heir = "import subprocess; subprocess.Popen(['cat'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+    with Supervised(services={"parent": [sys.executable, "-c", heir]}) as supervised:
+        supervised.control().status(lambda s: any(row[0] == "parent" and row[3] > 0 for row in s.children))
+        supervised.signal(signal.SIGTERM)
+        assert supervised.wait() == 0
+
+
+def test_a_reader_of_the_log_who_stopped_does_not_keep_it_from_working_and_ending() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing), Supervised(stderr=writing) as supervised:
+        control = supervised.control()
+        (before,) = pids(control)
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"x" * 4096):
+                pass
+        os.set_blocking(writing, True)
+        kill(before)
+        control.status(lambda s: not is_settled(s))
+        (after,) = pids(control)
+        assert after != before
+        supervised.signal(signal.SIGTERM)
+        assert supervised.wait() == 0
 
 
 def test_standard_output_is_left_to_the_access_log() -> None:

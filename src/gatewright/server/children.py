@@ -23,6 +23,8 @@ START_S: Final = 30.0
 """How long a child may take until it is ready, unless it is known to need more; beyond it it hangs and is killed."""
 STOP_S: Final = 5.0
 """How long a child may take to end after it was told to, drain time aside."""
+LAST_WORDS_S: Final = 1.0
+"""How long after a child's end its channel is still read, when another process holds the other side of it."""
 _STDERR: Final = 2
 _READ_BYTES: Final = 65_536
 
@@ -165,13 +167,23 @@ class Child:
         self._process.kill()
 
     async def watch(self, on_message: Callable[[Child, Message], None]) -> None:
-        """Read its channel and wait for its end; run this once, as a task, for every child."""
+        """Read its channel and wait for its end; run this once, as a task, for every child.
+
+        Its end is what counts: a channel that stays open is no sign of life, as a process it started may hold it.
+        """
         try:
-            await self._read(on_message)
-            # Its channel is gone and so is every way to steer it; a child that drains may still be finishing.
-            if self.state is not State.DRAINING and not await self._ends_within(STOP_S):
-                self.kill()
-            await self._process.wait()
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read(on_message))
+                ending = tasks.create_task(self._process.wait())
+                await asyncio.wait((reading, ending), return_when=asyncio.FIRST_COMPLETED)
+                if ending.done():
+                    await asyncio.wait((reading,), timeout=LAST_WORDS_S)
+                    reading.cancel()
+                # Its channel is gone and so is every way to steer it; a child that drains may still be finishing.
+                elif self.state is not State.DRAINING:
+                    await asyncio.wait((ending,), timeout=STOP_S)
+                    if not ending.done():
+                        self.kill()
         finally:
             self._writer.close()
             self.exited.set()
@@ -186,14 +198,6 @@ class Child:
                     on_message(self, message)
         except (OSError, ValueError, msgspec.MsgspecError):
             return  # a child that breaks its channel is treated like one that closed it
-
-    async def _ends_within(self, timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._process.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 class Keeper:

@@ -265,6 +265,21 @@ def test_messages_arrive_and_garbage_ends_the_child() -> None:
     with_world(body)
 
 
+def test_a_child_that_ended_is_gone_though_its_channel_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewright.server.children.LAST_WORDS_S", 0.0)
+
+    async def body(world: World) -> None:
+        child = world.started[0]
+        child.state = State.DRAINING
+        world.readers[child.pid].feed_data(render_frame(Ready(4)))
+        world.processes[child.pid].end(0)
+        await asyncio.wait_for(child.exited.wait(), 5)
+        assert world.heard == [Ready(4)], "what it said last"
+        assert await child.wait_gone(0.0)
+
+    with_world(body)
+
+
 def test_draining_a_child_that_was_not_ready_kills_it() -> None:
     async def body(world: World) -> None:
         child = world.started[0]
