@@ -50,7 +50,8 @@ def test_a_greeting_comes_before_any_request() -> None:
         with _client(upstream) as client:
             assert client.receive_bytes() == b"SSH-2.0-x\r\n"
         upstream.greet(Reset())
-        with _client(upstream) as client, pytest.raises(PeerClosed):
+        # On a busy machine the reset comes before connecting is over.
+        with pytest.raises((PeerClosed, ConnectionResetError)), _client(upstream) as client:
             client.send(REQUEST).receive()
         upstream.wait_for(lambda: upstream.open_connections == 0)
 
