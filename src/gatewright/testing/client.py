@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import Struct
 
+from gatewright.testing.received import find_header
+
 _RST_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _READ_BYTES: Final = 262_144
 _BODILESS: Final = frozenset({204, 304})
@@ -30,10 +32,7 @@ class Answer(Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None. Raises ValueError when it was sent more than once."""
-        values = [value for key, value in self.headers if key.lower() == name.lower()]
-        if len(values) > 1:
-            raise ValueError(f"header {name} was sent {len(values)} times: {values}")
-        return values[0] if values else None
+        return find_header(self.headers, name)
 
     def json(self) -> Any:
         """The body decoded as JSON."""

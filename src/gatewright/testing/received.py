@@ -7,6 +7,7 @@ so a framing mistake of the gateway shows as an error of the upstream instead of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -42,14 +43,19 @@ class Received(Struct, frozen=True):
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None. Raises ValueError when it was sent more than once."""
-        values = [value for key, value in self.headers if key.lower() == name.lower()]
-        if len(values) > 1:
-            raise ValueError(f"header {name} was sent {len(values)} times: {values}")
-        return values[0] if values else None
+        return find_header(self.headers, name)
 
     def json(self) -> Any:
         """The body decoded as JSON."""
         return msgspec.json.decode(self.body)
+
+
+def find_header(headers: Iterable[tuple[str, str]], name: str) -> str | None:
+    """The value of a header, or None. Raises ValueError when it was sent more than once."""
+    values = [value for key, value in headers if key.lower() == name.lower()]
+    if len(values) > 1:
+        raise ValueError(f"header {name} was sent {len(values)} times: {values}")
+    return values[0] if values else None
 
 
 class RequestReader:
