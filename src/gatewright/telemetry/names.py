@@ -14,6 +14,7 @@ from gatewright.telemetry.records import DURATION_BUCKETS_S, OVERHEAD_BUCKETS_S
 
 _TARGET: Final = ("surface", "model", "provider", "upstream_model")
 _OUTCOME: Final = ("status", "kind", "stream")
+_TIMED: Final = ("surface", "model", "provider", "kind", "stream")
 
 
 class Metric(Struct, frozen=True):
@@ -63,14 +64,14 @@ DURATION: Final = Metric(
     "gatewright_exchange_duration_seconds",
     "histogram",
     "From the first byte of a request to the last byte of its answer.",
-    ("surface", "model", "provider", "kind", "stream"),
+    _TIMED,
     DURATION_BUCKETS_S,
 )
 FIRST_BYTE: Final = Metric(
     "gatewright_time_to_first_byte_seconds",
     "histogram",
     "From the first byte of a request to the first byte of its answer; only exchanges that got one.",
-    ("surface", "model", "provider", "kind", "stream"),
+    _TIMED,
     DURATION_BUCKETS_S,
 )
 OVERHEAD: Final = Metric(
