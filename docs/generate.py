@@ -119,10 +119,10 @@ a region (`us.`) before it; last come rows that end in `*`, the longest first. O
 another offer and stay.
 
 Prices are US dollars for a million tokens of the vendor's usual service. Where long inputs cost more, the length and
-the price beyond it follow. The rows hold more than this page: prices of cache writes, audio, images and reasoning, of
-the batch, flex and priority services, modalities and capabilities, all under the names of
-[ModelFacts](configuration.md#modelfacts). Discounts by the time of day, promised later prices and free allowances are
-left out: the price is the one that holds without them.
+the price beyond it follow; where the vendor has promised another price, the day and the price from then on. The rows
+hold more than this page: prices of cache writes, audio, images and reasoning, of the batch, flex and priority services,
+modalities and capabilities, all under the names of [ModelFacts](configuration.md#modelfacts). Discounts by the time of
+day and free allowances are left out: the price is the one that holds without them.
 """,
     "metrics": """\
 # Metrics
@@ -379,15 +379,15 @@ def catalogue_row(model: str, facts: ModelFacts) -> tuple[str, ...]:
 
 
 def price_words(facts: ModelFacts, name: str) -> str:
-    """A price and those beyond some lengths of the input: `2.5, above 272,000: 5`."""
+    """A price, those beyond some lengths of the input, and later ones: `2.5, above 272,000: 5`."""
     if facts.prices is None:
         return "unknown"
     words = [getattr(facts.prices, name) or "–"]
-    words += [
-        f"above {step.above_input_tokens:,}: {price}"
-        for step in facts.prices.steps
-        if (price := getattr(step, name)) is not None
-    ]
+    steps = [(f"above {step.above_input_tokens:,}", step) for step in facts.prices.steps]
+    later = [(f"from {change.from_day}", change.prices) for change in facts.changes if change.prices is not None]
+    for when, rates in (*steps, *later):
+        if (price := getattr(rates, name)) is not None:
+            words.append(f"{when}: {price}")
     return ", ".join(words)
 
 

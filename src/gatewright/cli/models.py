@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 from gatewright.cli.loading import Checked, check_loaded, read_files
 from gatewright.cli.output import print_json
 from gatewright.cli.tables import print_table
-from gatewright.config.catalogue import Catalogue, find
+from gatewright.config.catalogue import Catalogue, find, on_day
 from gatewright.pipeline.snapshot import BoundTarget
 from gatewright.providers.local import LOCAL
 
@@ -64,6 +65,7 @@ def _row(name: str, share: str, target: BoundTarget, catalogue: Catalogue) -> Ro
     facts = None if called.endswith("*") else find(catalogue, upstream.type, called)
     if facts is None:
         return row
+    facts = on_day(facts, datetime.now(UTC).date().isoformat())
     return msgspec.structs.replace(
         row,
         context_tokens=facts.context_tokens,

@@ -101,18 +101,38 @@ class Step(Rates, frozen=True, kw_only=True):
 
 
 class Prices(Rates, frozen=True, kw_only=True):
-    """A price list: what is charged, and beyond which length of the input it is charged otherwise."""
+    """A price list: what is charged, and beyond which length of the input it is charged otherwise.
+
+    The prices of a request are those of `prices`, then of its service's list, then of the step of `prices` it reaches,
+    then of the step of the service's list, each replacing what it names.
+    """
 
     steps: tuple[Step, ...] = ()
     """Prices of long inputs, shortest first; of those that apply the last one counts."""
 
 
-class ModelFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One row of the catalogue. A field without a value is unknown.
+class PriceLists(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What each service of a vendor costs for one model."""
 
-    The prices of a request are those of `prices`, then of its service's list, then of the step of `prices` it reaches,
-    then of the step of the service's list, each replacing what it names.
-    """
+    prices: Prices | None = None
+    """What the vendor's usual service costs."""
+    batch: Prices | None = None
+    """What the batch API costs, where that differs from `prices`."""
+    flex: Prices | None = None
+    """What the slower, cheaper service costs, where that differs from `prices`."""
+    priority: Prices | None = None
+    """What the faster, dearer service costs, where that differs from `prices`."""
+
+
+class PriceChange(PriceLists, frozen=True, kw_only=True):
+    """Price lists that hold from a later day on; one that is not given stays as it was."""
+
+    from_day: Day
+    """The first day of the new prices."""
+
+
+class ModelFacts(PriceLists, frozen=True, kw_only=True):
+    """One row of the catalogue. A field without a value is unknown."""
 
     like: Key | None = None
     """Key of the packaged row that fills in what this one does not say; default is the one that fits its own key."""
@@ -132,14 +152,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Numbers in an embedding, where the request does not ask for fewer."""
     retires_on: Day | None = None
     """The day on which the vendor switches it off."""
-    prices: Prices | None = None
-    """What the vendor's usual service costs."""
-    batch: Prices | None = None
-    """What the batch API costs, where that differs from `prices`."""
-    flex: Prices | None = None
-    """What the slower, cheaper service costs, where that differs from `prices`."""
-    priority: Prices | None = None
-    """What the faster, dearer service costs, where that differs from `prices`."""
+    changes: tuple[PriceChange, ...] = ()
+    """Prices that the vendor has promised for later days, the earliest first."""
     source: str | None = None
     """Where the row is from; of a row in your configuration the default is `configuration`."""
     as_of: Day | None = None
@@ -148,11 +162,11 @@ class ModelFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     @property
     def price_version(self) -> str:
         """Names these prices in the ledger: equal prices have equal versions, whatever else the row says."""
-        priced = (self.prices, self.batch, self.flex, self.priority)
-        return sha256(_encoder.encode(priced)).hexdigest()[:12]
+        return sha256(_encoder.encode([getattr(self, name) for name in PRICE_LISTS])).hexdigest()[:12]
 
 
 Catalogue = Mapping[str, ModelFacts]
+PRICE_LISTS: Final = PriceLists.__struct_fields__
 
 
 def parse_catalogue(data: bytes) -> dict[str, ModelFacts]:
@@ -187,10 +201,20 @@ def find_key(rows: Catalogue, provider_type: str, model: str) -> str | None:
     return None
 
 
+def on_day(facts: ModelFacts, day: str) -> ModelFacts:
+    """The facts with the prices of a day, given as `2026-11-21`: changes up to it have happened."""
+    lists: dict[str, Prices] = {}
+    for change in facts.changes:
+        if change.from_day <= day:
+            lists |= {name: new for name in PRICE_LISTS if (new := getattr(change, name)) is not None}
+    return msgspec.structs.replace(facts, **lists) if lists else facts
+
+
 def merge(packaged: Catalogue, own: Catalogue, errors: list[ConfigError]) -> dict[str, ModelFacts]:
     """The packaged rows with an operator's. What a row of theirs says replaces what the packaged one says.
 
-    A price list is replaced as a whole, and the row's source is theirs. A row that is `like` none is added to `errors`.
+    A price list is replaced as a whole, and with one of theirs the vendor's changes no longer matter; the row's source
+    is theirs too. A row that is `like` none is added to `errors`.
     """
     merged = dict(packaged)
     for key, row in own.items():
@@ -205,6 +229,8 @@ def merge(packaged: Catalogue, own: Catalogue, errors: list[ConfigError]) -> dic
 
 def _filled(row: ModelFacts, base: ModelFacts | None) -> ModelFacts:
     said = {name: value for name in row.__struct_fields__ if (value := getattr(row, name)) is not None}
+    if not row.changes and said.keys().isdisjoint(PRICE_LISTS):
+        del said["changes"]
     said |= {"like": None, "source": row.source or OWN_SOURCE, "as_of": row.as_of}
     return msgspec.structs.replace(base or ModelFacts(), **said)
 

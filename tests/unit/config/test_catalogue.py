@@ -14,14 +14,18 @@ import pytest
 from gatewright.config.catalogue import (
     MAX_NAME_CHARACTERS,
     OWN_SOURCE,
+    PRICE_LISTS,
     Kind,
     ModelFacts,
+    PriceChange,
+    PriceLists,
     Prices,
     Rates,
     Step,
     find,
     find_key,
     merge,
+    on_day,
     parse_catalogue,
 )
 from gatewright.config.check import convert
@@ -37,9 +41,10 @@ FREE_KINDS = {"moderation"}
 
 
 def lists(row: ModelFacts) -> Iterator[tuple[str, Prices]]:
-    for name in ("prices", "batch", "flex", "priority"):
-        if (prices := getattr(row, name)) is not None:
-            yield name, prices
+    for when, holder in (("now", row), *((change.from_day, change) for change in row.changes)):
+        for name in PRICE_LISTS:
+            if (prices := getattr(holder, name)) is not None:
+                yield f"{name} {when}", prices
 
 
 def charged(rates: Rates) -> dict[str, Decimal]:
@@ -143,6 +148,14 @@ def test_batch_and_flex_are_never_dearer_than_the_usual_service() -> None:
                 assert all(price <= usual[name] for name, price in charged(service).items() if name in usual), key
 
 
+def test_changes_are_in_order_and_still_to_come() -> None:
+    assert any(row.changes for row in ROWS.values())
+    for key, row in ROWS.items():
+        days = [change.from_day for change in row.changes]
+        assert days == sorted(set(days)), key
+        assert all(row.as_of is not None and day > row.as_of for day in days), key
+
+
 def test_steps_get_longer_and_dearer() -> None:
     for key, row in ROWS.items():
         for name, prices in lists(row):
@@ -188,6 +201,13 @@ def test_prices_are_those_of_the_vendor(
         return
     step = row.prices.steps[0]
     assert (step.above_input_tokens, {name: getattr(step, name) for name in long[1]}) == long
+
+
+@pytest.mark.parametrize(("day", "price"), [("2026-11-30", "2"), ("2026-12-01", "4"), ("2030-01-01", "4")])
+def test_a_promised_price_holds_from_its_day_on(day: str, price: str) -> None:
+    row = on_day(ROWS["gemini/gemini-4-argon"], day)
+    assert row.prices is not None
+    assert row.prices.input == price
 
 
 def test_prices_have_the_names_of_what_is_counted() -> None:
@@ -282,6 +302,12 @@ PACKAGED = {
         source="the vendor",
         as_of="2026-11-21",
     ),
+    "gemini/x": ModelFacts(
+        prices=Prices(input="2"),
+        changes=(PriceChange(from_day="2027-01-01", prices=Prices(input="4")),),
+        source="the vendor",
+        as_of="2026-11-21",
+    ),
     "azure/gpt-4o": ModelFacts(context_tokens=5, source="the other vendor", as_of="2026-11-21"),
 }
 
@@ -312,6 +338,25 @@ PACKAGED = {
             ModelFacts(like="openai/gpt-4o", capabilities=()),
             msgspec.structs.replace(PACKAGED["openai/gpt-4o"], capabilities=(), source=OWN_SOURCE, as_of=None),
         ),
+        (
+            "gemini/x",
+            ModelFacts(context_tokens=1),
+            msgspec.structs.replace(PACKAGED["gemini/x"], context_tokens=1, source=OWN_SOURCE, as_of=None),
+        ),
+        (
+            "gemini/x",
+            ModelFacts(batch=Prices(input="1")),
+            ModelFacts(prices=Prices(input="2"), batch=Prices(input="1"), source=OWN_SOURCE),
+        ),
+        (
+            "gemini/x",
+            ModelFacts(changes=(PriceChange(from_day="2027-05-05", prices=Prices(input="1")),)),
+            ModelFacts(
+                prices=Prices(input="2"),
+                changes=(PriceChange(from_day="2027-05-05", prices=Prices(input="1")),),
+                source=OWN_SOURCE,
+            ),
+        ),
         ("mine/*", ModelFacts(prices=Prices(input="0")), ModelFacts(prices=Prices(input="0"), source=OWN_SOURCE)),
     ],
 )
@@ -334,6 +379,17 @@ def test_a_row_like_none_is_an_error_at_its_place() -> None:
     assert "no row `openai/gpt-9`" in errors[0].message
 
 
+def test_changes_happen_in_order_and_leave_the_other_lists() -> None:
+    first = PriceChange(from_day="2027-01-01", prices=Prices(input="4"))
+    second = PriceChange(from_day="2027-02-01", prices=Prices(input="5"), flex=Prices(input="3"))
+    row = ModelFacts(prices=Prices(input="2"), batch=Prices(input="1"), changes=(first, second))
+    days = ("2026-12-31", "2027-01-01", "2027-01-31", "2027-02-01")
+    assert [on_day(row, day).prices for day in days] == [Prices(input=price) for price in ("2", "4", "4", "5")]
+    assert [on_day(row, day).flex for day in days] == [None, None, None, Prices(input="3")]
+    assert {on_day(row, day).batch for day in days} == {row.batch}
+    assert on_day(row, days[0]) is row
+
+
 # -- the form ---------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +404,7 @@ def test_a_row_like_none_is_an_error_at_its_place() -> None:
         ("a/b", {"prices": {"steps": [{"input": "2"}]}}, "catalogue.a/b.prices.steps[0]", "above_input_tokens"),
         ("a/b", {"context_tokens": 0}, "catalogue.a/b.context_tokens", "between 1 and"),
         ("a/b", {"capabilities": ["tool"]}, "catalogue.a/b.capabilities[0]", "did you mean `tools`?"),
+        ("a/b", {"changes": [{"prices": {}}]}, "catalogue.a/b.changes[0]", "`from_day` is missing"),
         ("a/b", {"retires_on": "tomorrow"}, "catalogue.a/b.retires_on", "a date such as"),
         ("gpt-4o", {}, "catalogue.gpt-4o", "`<provider type>/<model name>`"),
         ("a/", {}, "catalogue.a/", "`<provider type>/<model name>`"),
@@ -374,7 +431,7 @@ def test_the_price_version_changes_with_the_prices_only() -> None:
     assert all(len(version) == 12 for version in versions)
 
 
-@pytest.mark.parametrize("struct", [Rates, Step, Prices, ModelFacts])
+@pytest.mark.parametrize("struct", [Rates, Step, Prices, PriceLists, PriceChange, ModelFacts])
 def test_every_section_and_field_says_what_it_is(struct: type[msgspec.Struct]) -> None:
     assert summary(struct)
     assert set(field_docs(struct)) == set(struct.__struct_fields__)
