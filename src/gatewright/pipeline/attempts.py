@@ -7,6 +7,7 @@ otherwise (`translate.hub`); everything around it is the same.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -16,7 +17,6 @@ from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.loss import LossReport
 from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.surface import Dialect, Headers
-from gatewright.core.traits import Traits
 from gatewright.pipeline.faults import passed_on_headers, read_failure
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.provider import Upstream
@@ -61,7 +61,9 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
             if route.is_identity:
                 request, hide_usage = _render_identity(x, dialect, target, route)
             else:
-                translation = translate(_wish(x, dialect, ports), route.dialect, _model_of(x, target), _traits(target))
+                model = _model_of(x, target)
+                traits = x.snapshot.traits_of(target.upstream, model)
+                translation = translate(_wish(x, dialect, ports), route.dialect, model, traits)
                 x.losses = translation.report
                 request = _render(x, route, target, translation.render_request(), _TRACE_HEADERS)
             x.sent_s = now()
@@ -106,10 +108,6 @@ def _model_of(x: Exchange, target: BoundTarget) -> str:
     return x.requested_model if target.model is None else target.model
 
 
-def _traits(target: BoundTarget) -> Traits:
-    return target.upstream.traits
-
-
 def _wish(x: Exchange, dialect: Dialect, ports: Ports) -> Wish:
     """The client's request as the hub reads it; read once, whatever the number of attempts."""
     if x.wish is None:
@@ -145,11 +143,12 @@ def _render_identity(x: Exchange, dialect: Dialect, target: BoundTarget, route: 
     """The HTTP request of an attempt in the client's own dialect, and whether its usage event must be hidden."""
     model = None if dialect.names_model_in_path else target.model_json
     traits = target.upstream.traits
-    fields = x.fields
     if traits.renames or traits.unsupported:
-        x.losses = LossReport()
-        fields = apply_traits(fields, traits, x.losses)
-    body, hide_usage = render_request(dialect, fields, model, stream=x.stream)
+        x.losses = LossReport("permissive" if x.model.fidelity == "permissive" else "warn")
+        adapt = partial(apply_traits, traits=traits, report=x.losses)
+    else:
+        adapt = None
+    body, hide_usage = render_request(dialect, x.fields, model, stream=x.stream, adapt=adapt)
     return _render(x, route, target, body, dialect.forwarded_headers), hide_usage
 
 

@@ -56,6 +56,8 @@ class Upstream(Struct, frozen=True, kw_only=True):
     timeouts: UpstreamTimeouts
     traits: Traits = Traits()
     """What is different from the dialect there, for every model."""
+    model_traits: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Pattern of model names → the traits that are different again for those; the first match counts."""
 
     def __post_init__(self) -> None:
         # A string hashes once; an Origin would be hashed field by field for every request.
@@ -91,6 +93,7 @@ def build_upstream(
     paths: Mapping[str, str],
     credential: tuple[str, Secret] | None,
     traits: Traits | None = None,
+    model_traits: tuple[tuple[str, Mapping[str, Any]], ...] = (),
 ) -> Upstream:
     """Compile a provider that is reached by plain HTTP requests under one base URL.
 
@@ -128,6 +131,7 @@ def build_upstream(
         head=_render_head(parts.netloc, config, credential),
         timeouts=config.timeouts,
         traits=traits or Traits(),
+        model_traits=model_traits,
     )
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Raw, Struct
 
+from gatewright.config.catalogue import find
 from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
 from gatewright.core.exchange import Consumer
 from gatewright.core.loss import Fidelity
+from gatewright.core.traits import Traits
 from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
-from gatewright.pipeline.matching import NameTable, is_selected
+from gatewright.pipeline.matching import NameTable, is_match, is_selected
 from gatewright.pipeline.provider import Origin, Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 
 _MAX_CHAINS: Final = 10_000
-"""Chains kept per snapshot; beyond it the table is begun anew, so hostile model names cannot grow it."""
+"""Chains and traits kept per snapshot; beyond it the table is begun anew, so hostile model names cannot grow it."""
 
 
 class BoundTarget(Struct, frozen=True):
@@ -100,11 +103,35 @@ class Snapshot:
         self.anonymous = anonymous
         self._keys = keys
         self._policies = tuple(policies)
+        self._traits: dict[tuple[str, str], Traits] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
 
     def consumer_of(self, key: bytes) -> Consumer | None:
         """Who holds this key. Keys are compared by their SHA-256, so timing tells nothing about the key itself."""
         return self._keys.get(sha256(key).digest()) if self._keys else None
+
+    def traits_of(self, upstream: Upstream, model: str) -> Traits:
+        """How to speak to one model of a provider, as its type's table and the catalogue tell."""
+        key = (upstream.name, model)
+        traits = self._traits.get(key)
+        if traits is None:
+            if len(self._traits) >= _MAX_CHAINS:
+                self._traits.clear()
+            traits = self._traits[key] = self._find_traits(upstream, model)
+        return traits
+
+    def _find_traits(self, upstream: Upstream, model: str) -> Traits:
+        changes: dict[str, Any] = {}
+        for pattern, members in upstream.model_traits:
+            if is_match(pattern, model):
+                changes |= members
+                break
+        facts = find(self.document.catalogue, upstream.type, model)
+        if facts is not None:
+            changes["max_output_tokens"] = facts.max_output_tokens
+            if facts.capabilities is not None and "json_schema" in facts.capabilities:
+                changes["has_json_schema"] = True
+        return msgspec.structs.replace(upstream.traits, **changes)
 
     def chain_for(self, consumer: str, model: str) -> Chain:
         """The filters for this consumer path and published model name."""

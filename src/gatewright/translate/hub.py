@@ -27,6 +27,8 @@ from gatewright.translate.passing import failed
 from gatewright.translate.sequence import Sequencer
 
 _encoder = msgspec.json.Encoder()
+_OURS: Final = frozenset(("stream_options",))
+"""Members the gateway itself adds to ask for usage: hosts that do not know them report it anyway."""
 _QUIET: Final = (Start, KeepAlive, UsageReport)
 """Events that may pass before anything is known of whether the provider will answer at all."""
 
@@ -127,7 +129,8 @@ def apply_traits(members: dict[str, Any], traits: Traits, report: LossReport) ->
     out: dict[str, Any] = {}
     for name, value in members.items():
         if name in traits.unsupported:
-            report.dropped(Feature.VENDOR, name, "the provider refuses requests that hold it")
+            if name not in _OURS:
+                report.dropped(Feature.VENDOR, name, "the provider refuses requests that hold it")
             continue
         renamed = traits.renames.get(name, name)
         if renamed == name or renamed not in members:

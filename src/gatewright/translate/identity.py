@@ -8,6 +8,7 @@ Streams are forwarded in blocks of whole events; usage, finish and failure are r
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -83,16 +84,24 @@ def _json_problem(body: bytes, error: msgspec.DecodeError) -> str:
     return f"The request body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}."
 
 
-def render_request(dialect: Dialect, fields: Fields, model: msgspec.Raw | None, *, stream: bool) -> tuple[bytes, bool]:
+def render_request(
+    dialect: Dialect,
+    fields: Fields,
+    model: msgspec.Raw | None,
+    *,
+    stream: bool,
+    adapt: Callable[[Fields], Fields] | None = None,
+) -> tuple[bytes, bool]:
     """The upstream's request body, and whether the usage event it will send must be hidden from the client.
 
-    `model` is the upstream's name as JSON, or None where the client's passes through or the body names none.
+    `model` is the upstream's name as JSON, or None where the client's passes through or the body names none. `adapt`
+    has the last word on the members, for hosts that take not all of them.
     """
     fields = fields.copy()
     if model is not None:
         fields["model"] = model
     hide_usage = stream and dialect.ask_usage(fields)
-    return _encoder.encode(fields), hide_usage
+    return _encoder.encode(fields if adapt is None else adapt(fields)), hide_usage
 
 
 def render_name(name: str) -> msgspec.Raw:

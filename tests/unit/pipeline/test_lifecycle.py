@@ -12,8 +12,9 @@ from gateways import Answer, World, document, filter_type
 from gatewright.core.errors import KINDS, GatewayError, Kind, Retry
 from gatewright.core.exchange import Exchange, Reply
 from gatewright.dialects.openai import CHAT, EMBEDDINGS
+from gatewright.pipeline.attempts import OpenStream
 from gatewright.pipeline.filters import Filter
-from gatewright.pipeline.lifecycle import OpenStream, open_exchange, settle
+from gatewright.pipeline.lifecycle import open_exchange, settle
 from gatewright.testing.gateway import key_hash
 
 BODY = b'{"model": "m", "messages": []}'
