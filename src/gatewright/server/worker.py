@@ -22,9 +22,9 @@ from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+import msgspec
 import uvloop
 
-from gatewright.config.documents import Tls
 from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
 from gatewright.core.errors import GatewayError
@@ -37,6 +37,7 @@ from gatewright.net.pool import UpstreamPools
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
+from gatewright.server.certificates import ListenerTls
 from gatewright.server.data_plane import DataPlane
 from gatewright.store.memory import MemoryCounters
 from gatewright.telemetry.log import Log
@@ -78,7 +79,7 @@ class Worker(asyncio.Protocol):
         self._telemetry.setblocking(False)
         self._ticks = 0
         self._server: asyncio.Server | None = None
-        self._tls: tuple[Tls, ssl.SSLContext, float] | None = None
+        self._tls = ListenerTls()
         self._listener: Listener | None = None
         self._version = 0
         self._ending = False
@@ -132,12 +133,14 @@ class Worker(asyncio.Protocol):
             snapshot = build_snapshot(
                 document, version=message.version, providers=PROVIDERS, filters=FILTERS, ports=self._ports
             )
-            tls = self._build_tls(document.tls)
+            tls = self._tls.build(document.tls)
         except InvalidConfig as error:
             self._tell(Refused(message.version, [str(problem) for problem in error.errors]))
             return
-        except (OSError, ValueError) as error:
-            self._tell(Refused(message.version, [f"tls: the certificate or key cannot be used: {error}"]))
+        except msgspec.MsgspecError as error:
+            # A worker that was started after an upgrade of the files, by the supervisor of before.
+            reason = f"this version cannot read what the running one wrote, so restart the gateway: {error}"
+            self._tell(Refused(message.version, [reason]))
             return
         self._plane.use(snapshot, int(time.time()))  # noqa: TID251 - the worker is where time enters
         self._recorder.lines_wanted = document.log.access != "off"
@@ -156,24 +159,6 @@ class Worker(asyncio.Protocol):
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-
-    def _build_tls(self, config: Tls | None) -> ssl.SSLContext | None:
-        """The listener's context. The one in use is kept and given the new files: open connections are not touched."""
-        known = self._tls
-        if config is None:
-            if known is not None:
-                raise ValueError("switching the listener from TLS to plain HTTP needs a restart of the gateway")
-            return None
-        if known is None and self._listener is not None:
-            raise ValueError("switching the listener from plain HTTP to TLS needs a restart of the gateway")
-        if known is not None and config.client_ca != known[0].client_ca:
-            # A context only ever adds to what it trusts, so the old authority would stay trusted.
-            raise ValueError("changing tls.client_ca needs a restart of the gateway")
-        context = known[1] if known is not None else _new_context(config.client_ca)
-        newest = _newest(config)
-        _load_pair(context, config)
-        self._tls = (config, context, newest)
-        return context
 
     # -- ending ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +199,7 @@ class Worker(asyncio.Protocol):
         if self._ticks % _FLUSH_TICKS == 0:
             self.flush()
         if self._ticks % 200 == 0:
-            self._reload_certificate()
+            self._refresh_certificate()
 
     def flush(self) -> None:
         """Send what was recorded; what control does not take now is kept for the next time."""
@@ -238,53 +223,15 @@ class Worker(asyncio.Protocol):
             except OSError:
                 return  # the supervisor and control are gone; the worker is about to end
 
-    def _reload_certificate(self) -> None:
-        if self._tls is None:
-            return
-        config, context, loaded = self._tls
-        newest = _newest(config)
-        if newest == loaded:
-            return
-        self._tls = (config, context, newest)
+    def _refresh_certificate(self) -> None:
         try:
-            _load_pair(context, config)
-        except (OSError, ValueError) as error:
-            self._report("tls", error)
+            self._tls.refresh()
+        except InvalidConfig as error:
+            self._log.error("the renewed certificate is not used, the one before is", errors=list(error.errors))
 
     def _report(self, where: str, error: BaseException) -> None:
         lines = "".join(traceback.format_exception(error)).splitlines()
         self._log.error("failed", where=where, traceback=lines)
-
-
-def _new_context(client_ca: str | None) -> ssl.SSLContext:
-    """A listener's context, still without a certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _load_pair(context: ssl.SSLContext, config: Tls) -> None:
-    """Give a context a certificate and its key; one that has a pair keeps it when this raises OSError or ValueError."""
-    # On a trial first: OpenSSL takes the certificate before it sees that the key does not fit, and drops the old key.
-    for taker in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
-        taker.load_cert_chain(config.certificate, config.key, password=_refuse_passphrase)
-
-
-def _refuse_passphrase() -> str:
-    # Otherwise OpenSSL asks for it on the terminal, and the worker waits.
-    raise ValueError("the key is encrypted; give one without a passphrase")
-
-
-def _newest(config: Tls) -> float:
-    """When the certificate's files last changed; 0.0 while one is missing (it is being replaced)."""
-    try:
-        return max(os.stat(config.certificate).st_mtime, os.stat(config.key).st_mtime)
-    except OSError:
-        return 0.0
 
 
 def _resident_bytes() -> int:
