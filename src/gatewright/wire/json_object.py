@@ -173,6 +173,10 @@ class JsonObject:
         for name in names:
             self._left.pop(name, None)
 
+    def keep(self, name: str, value: Raw) -> None:
+        """Put a member back, or what is left of it."""
+        self._left[name] = value
+
     def rest(self, dialect: str) -> Extension | None:
         """What was not taken, as an extension of `dialect`; None when nothing is left."""
         left = {name: value for name, value in self._left.items() if bytes(value) != _NULL}
