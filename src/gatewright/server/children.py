@@ -85,6 +85,7 @@ class Child:
         self.released = asyncio.Event()
         """Set when its keeper need not watch it any more: it ended, or another took its place."""
         self._settled = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self._process = process
         self._reader, self._writer = reader, writer
 
@@ -140,15 +141,24 @@ class Child:
         return self.ready_at is not None and not self.exited.is_set()
 
     async def wait_gone(self, timeout_s: float) -> bool:
-        """Wait until it ended; after `timeout_s` kill it. False when it had to be killed."""
-        try:
+        """Wait until it ended; after `timeout_s` kill it. False when it had to be killed.
+
+        One that even that does not end within `STOP_S` is given up, and counts as gone without a `returncode`.
+        """
+        if await self._exits_within(timeout_s):
+            return True
+        self.kill()
+        if not await self._exits_within(STOP_S) and self._watching is not None:
+            # The kernel holds it, say in a read from a share whose server is gone, and may do so for hours.
+            self._watching.cancel()
+            await self.exited.wait()
+        return False
+
+    async def _exits_within(self, timeout_s: float) -> bool:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self.exited.wait()
-        except TimeoutError:
-            self.kill()
-            await self.exited.wait()
-            return False
-        return True
+        return self.exited.is_set()
 
     def drain(self, timeout_s: float) -> None:
         """Tell it to finish what runs and end. One that was not ready yet has nothing to finish and is killed."""
@@ -171,6 +181,7 @@ class Child:
 
         Its end is what counts: a channel that stays open is no sign of life, as a process it started may hold it.
         """
+        self._watching = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(on_message))

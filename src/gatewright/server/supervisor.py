@@ -415,5 +415,7 @@ class Supervisor:
     async def _wait_gone(self, children: Sequence[Child], timeout_s: float) -> None:
         ended = await asyncio.gather(*(child.wait_gone(timeout_s) for child in children))
         for child, in_time in zip(children, ended, strict=True):
-            if not in_time:
+            if child.returncode is None:
+                self._log.error("cannot be killed; left behind", child=child.name, pid=child.pid)
+            elif not in_time:
                 self._log.warning("did not end in time; killed", child=child.name, pid=child.pid)

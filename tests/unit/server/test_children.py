@@ -280,6 +280,25 @@ def test_a_child_that_ended_is_gone_though_its_channel_stays_open(monkeypatch: p
     with_world(body)
 
 
+@pytest.mark.parametrize("can_be_killed", [True, False])
+def test_a_child_that_does_not_end_is_killed_and_given_up_when_that_does_not_help(
+    can_be_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewright.server.children.STOP_S", 0.0)
+
+    async def body(world: World) -> None:
+        child = world.started[0]
+        child.mark_ready(0.0)
+        child.drain(0.0)
+        if not can_be_killed:
+            monkeypatch.setattr(FakeProcess, "kill", lambda self: None)
+        assert not await child.wait_gone(0.0)
+        assert child.exited.is_set()
+        assert child.returncode == (-signal.SIGKILL if can_be_killed else None)
+
+    with_world(body)
+
+
 def test_draining_a_child_that_was_not_ready_kills_it() -> None:
     async def body(world: World) -> None:
         child = world.started[0]
