@@ -154,11 +154,18 @@ class UpstreamPools:
             pool = self._pools[upstream.pool_key] = Pool(self._loop, self._deadlines, upstream.origin)
         connection = pool.take_idle()
         if connection is not None:
+            # Not by `exchange`: that would be one coroutine more for every request.
+            waiter = None
             try:
-                return await connection.exchange(request, upstream.timeouts, self.max_response_bytes)
+                waiter = connection.begin(request, upstream.timeouts, self.max_response_bytes)
+                return await waiter
             except GatewayError as error:
                 if not error.untouched:
                     raise
+            except asyncio.CancelledError:
+                if waiter is not None:
+                    connection.give_up(waiter)
+                raise
         # As a task of its own: connecting has a time limit, which needs one.
         return await _taken(self._tasks.spawn(self._send_anew(pool, upstream, request), "send"))
 

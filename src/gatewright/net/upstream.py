@@ -283,6 +283,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _collect(self, body: bytes) -> None:
         parser = self._parser
+        if parser.complete and self._answer is None and not self._pieces and self._is_simple(body):
+            waiter, self._waiter = self._waiter, None
+            whole = Answer(parser.status, parser.headers, body, None)
+            self._become_idle()
+            if waiter is not None and not waiter.done():
+                waiter.set_result(whole)
+            return
         if body:
             self._pieces.append(body)
             self._size += len(body)
@@ -308,6 +315,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._become_idle()
         else:
             self._deadline.arm(self._idle_s)
+
+    def _is_simple(self, body: bytes) -> bool:
+        """Whether a complete answer that came in one read needs nothing more than to be handed over."""
+        headers = self._parser.headers
+        return (
+            b"content-encoding" not in headers
+            and len(body) <= self._max_response_bytes
+            and not headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        )
 
     def _begin_answer(self) -> bool:
         """The head is complete. False when that ended the exchange already."""

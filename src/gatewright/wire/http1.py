@@ -16,7 +16,7 @@ from typing import Final
 import httptools
 
 from gatewright.core.errors import Kind
-from gatewright.wire.known_head import KnownHead
+from gatewright.wire.known_head import KnownAnswerHead, KnownHead
 from gatewright.wire.request import Malformed, Request
 
 __all__ = ["Malformed", "MalformedResponse", "Request", "RequestParser", "ResponseParser"]
@@ -318,6 +318,7 @@ class ResponseParser:
         "_framed",
         "_head",
         "_keep_alive",
+        "_known",
         "_parser",
         "complete",
         "head_complete",
@@ -330,6 +331,7 @@ class ResponseParser:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self._known: KnownAnswerHead | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -351,7 +353,16 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes carried by `data`. Raises MalformedResponse; the connection is then unusable."""
-        self.started = True
+        first = not self.started
+        if first:
+            self.started = True
+            if self._known is not None:
+                known = self._known.match(data)
+                if known is not None:
+                    self.status = 200
+                    self.headers, body = known
+                    self.head_complete = self.complete = self._framed = self._keep_alive = True
+                    return body
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -372,7 +383,10 @@ class ResponseParser:
             return b""
         self._bodiless_bytes = 0
         self._body = []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if first and self.complete and self.is_reusable():
+            self._known = KnownAnswerHead.learn(data, self.headers, len(body))
+        return body
 
     def end(self) -> None:
         """The connection ended. Raises MalformedResponse unless that is how this answer was to end."""

@@ -4,6 +4,9 @@ An SDK sends the same request line and headers on a connection for every call; o
 were found good once are good again, so a request whose head equals the one before it, but for the digits of its
 Content-Length, and whose body came with it, is recognised by comparison instead of being parsed. Anything else (a
 different header, a body still on its way, two requests at once) goes through the parser.
+
+Answers are known in the same way. Hosted providers put something of its own into every head; servers of models, which
+are asked the most often, repeat theirs until the second in its Date is over.
 """
 
 from __future__ import annotations
@@ -69,3 +72,44 @@ class KnownHead:
         if headers[b"content-length"] != digits:
             headers = headers | {b"content-length": digits}
         return Request(request.method, request.path, request.query, headers, data[body_start:], True, False, self)
+
+
+class KnownAnswerHead:
+    """The head of a complete answer with status 200, as `KnownHead` is that of a request."""
+
+    __slots__ = ("_after", "_before", "_headers")
+
+    def __init__(self, before: bytes, after: bytes, headers: dict[bytes, bytes]) -> None:
+        self._before = before
+        self._after = after
+        self._headers = headers
+
+    @classmethod
+    def learn(cls, data: bytes, headers: dict[bytes, bytes], body_bytes: int) -> KnownAnswerHead | None:
+        """The head of an answer after which the connection is kept, and which the parser made of exactly `data`."""
+        if not data.startswith(b"HTTP/1.1 200") or b"transfer-encoding" in headers:
+            return None
+        end = data.find(b"\r\n\r\n") + 4
+        length = _LENGTH.search(data, 0, end)
+        if length is None or len(data) - end != body_bytes:
+            return None
+        return cls(data[: length.start(1)], data[length.end(1) : end], headers)
+
+    def match(self, data: bytes) -> tuple[dict[bytes, bytes], bytes] | None:
+        """Headers and body of the answer that `data` is, whole and alone, when its head is this one; else None."""
+        before = self._before
+        if not data.startswith(before):
+            return None
+        after = self._after
+        start = len(before)
+        end = data.find(after, start, start + 10 + len(after))
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit():
+            return None
+        body_start = end + len(after)
+        if len(data) - body_start != int(digits):
+            return None
+        headers = self._headers
+        if headers[b"content-length"] != digits:
+            headers = headers | {b"content-length": digits}
+        return headers, data[body_start:]

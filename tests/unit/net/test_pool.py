@@ -283,7 +283,7 @@ def test_sending_again_ends_where_every_connection_dies(monkeypatch: pytest.Monk
     async def body(world: World) -> None:
         sends = 0
 
-        async def dying(*_arguments: object) -> Any:
+        def dying(*_arguments: object) -> Any:
             nonlocal sends
             sends += 1
             error = GatewayError(Kind.UPSTREAM_RESET, "gone")
@@ -291,7 +291,7 @@ def test_sending_again_ends_where_every_connection_dies(monkeypatch: pytest.Monk
             raise error
 
         await make_idle(world, 1)
-        monkeypatch.setattr(UpstreamConnection, "exchange", dying)
+        monkeypatch.setattr(UpstreamConnection, "begin", dying)
         call = world.send()
         await rounds(24)
         with pytest.raises(GatewayError):

@@ -129,6 +129,23 @@ def test_an_answer_is_the_same_wherever_it_is_cut(form: str) -> None:
     on_a_line(body)
 
 
+@pytest.mark.parametrize("spare", [0, -1])
+def test_an_answer_in_one_read_obeys_the_limit_too(spare: int) -> None:
+    async def body(line: Line) -> None:
+        for _ in range(2):
+            call = await line.ask(len(BODY))
+            line.feed(WHOLE["length"])
+            assert (await call).body == BODY
+        call = await line.ask(len(BODY) + spare)
+        line.feed(WHOLE["length"])
+        if spare < 0:
+            assert (await line.failure(call)).kind is Kind.UPSTREAM_BAD_RESPONSE
+        else:
+            assert (await call).body == BODY
+
+    on_a_line(body)
+
+
 @pytest.mark.parametrize("form", CLOSED)
 def test_an_answer_may_end_with_its_connection(form: str) -> None:
     async def body(line: Line) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.wire.http1 import Malformed, Request, RequestParser
+from gatewright.wire.http1 import Malformed, MalformedResponse, Request, RequestParser, ResponseParser
 
 HEAD = (
     b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer k\r\n"
@@ -100,3 +100,82 @@ def test_a_request_without_a_body_is_known_too() -> None:
     assert isinstance(request, Request)
     assert request.head is not None
     assert (request.method, request.path, request.body) == (b"GET", b"/v1/models", b"")
+
+
+ANSWER_HEAD = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n"
+
+
+def answer(body: bytes) -> bytes:
+    return ANSWER_HEAD % len(body) + body
+
+
+def outcome(parser: ResponseParser, *pieces: bytes) -> tuple[object, ...]:
+    """All that a connection may see of one answer."""
+    try:
+        body = b"".join([parser.feed(piece) for piece in pieces])
+    except MalformedResponse as error:
+        return (str(error),)
+    state = (parser.status, parser.headers, body, parser.started, parser.head_complete, parser.complete, parser.surplus)
+    return (*state, parser.is_reusable())
+
+
+@given(st.lists(st.binary(max_size=1200), min_size=1, max_size=5), st.binary(max_size=40))
+def test_an_answer_is_the_same_as_parsed_alone(bodies: list[bytes], rubbish: bytes) -> None:
+    parser = ResponseParser()
+    for body in bodies:
+        assert outcome(parser, answer(body)) == outcome(ResponseParser(), answer(body))
+        parser.reset()
+    cut = answer(b"y")[: len(rubbish)] + rubbish
+    assert outcome(parser, cut) == outcome(ResponseParser(), cut)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (answer(b"abc").replace(b"Length: 3", b"Length: +3"),),
+        (answer(b"abc").replace(b"Length: 3", b"Length: 0x3"),),
+        (answer(b"abc").replace(b"Length: 3", b"Length: \xb2"),),
+        (answer(b"abc").replace(b"Length: 3", b"Length: 3\r\nContent-Length: 3"),),
+        (answer(b"abc").replace(b"Length: 3", b"Length: 4"),),
+        (answer(b"abc").replace(b"Length: 3", b"Length: 2"),),
+        (answer(b"abc").replace(b"today", b"today\r\nConnection: close"),),
+        (answer(b"abc").replace(b"200 OK", b"500 Oh"),),
+        (answer(b"abc")[:-1], b"c"),
+        (answer(b"abc")[:20], answer(b"abc")[20:]),
+        (answer(b"abc") + answer(b"abc"),),
+        (answer(b""),),
+    ],
+)
+def test_what_differs_from_a_known_answer_goes_through_the_parser(pieces: tuple[bytes, ...]) -> None:
+    parser = ResponseParser()
+    for _ in range(2):
+        parser.feed(answer(b"abc"))
+        parser.reset()
+    assert outcome(parser, *pieces) == outcome(ResponseParser(), *pieces)
+
+
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        (ANSWER_HEAD, True),
+        (ANSWER_HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+        (ANSWER_HEAD.replace(b"today", b"today\r\nConnection: close"), False),
+        (ANSWER_HEAD.replace(b"200 OK", b"429 No"), False),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + ANSWER_HEAD, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\nabc\r\n0\r\n\r\n", False),
+    ],
+)
+def test_which_answers_are_known_again(head: bytes, known: bool) -> None:
+    parser = ResponseParser()
+    assert parser.feed(head % 3 + (b"" if b"abc" in head else b"abc")) == b"abc"
+    assert (parser._known is not None) is known
+
+
+def test_headers_that_are_known_are_not_made_again() -> None:
+    parser = ResponseParser()
+    seen = []
+    for _ in range(3):
+        parser.feed(answer(b"abc"))
+        seen.append(parser.headers)
+        parser.reset()
+    assert seen[2] is seen[1] is seen[0]
