@@ -22,7 +22,7 @@ PYTHON ?= $(firstword $(foreach p,/usr/bin/python3.11 /usr/bin/python3.13 /usr/b
 BIN := .venv/bin
 MODELS := .cache/models
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-FAST := not sockets and not local_model and not node and not truth
+FAST := not sockets and not local_model and not node and not truth and not sdks
 
 .PHONY: help setup demo check test bench docs docs-pages format lock clean
 .PHONY: check-format check-lint check-types check-imports check-tests
@@ -53,7 +53,7 @@ check-imports:
 check-tests:
 	$(BIN)/pytest -m "$(FAST)" $(wildcard tests/unit tests/golden tests/contract tests/repo)
 
-test: setup tests/node/node_modules/.ready
+test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	$(BIN)/pytest -rs
 
 bench: .venv/.ready
@@ -87,6 +87,17 @@ format: .venv/.ready
 	@$(PIP) install --require-hashes --no-deps -r requirements/docs.txt
 	@touch $@
 
+.venv/.sdks: .venv/.ready requirements/sdks.txt
+	@echo "setup: installing the vendors' clients for the tests (about half a minute)"
+	@$(PIP) install --require-hashes --no-deps -r requirements/sdks.txt
+	@touch $@
+
+.cache/frameworks/.ready: requirements/frameworks.txt
+	@echo "setup: installing the frameworks for the tests into .cache/frameworks (about a minute)"
+	@test -x .cache/frameworks/bin/python || "$(PYTHON)" -m venv .cache/frameworks
+	@.cache/frameworks/bin/python -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r $<
+	@touch $@
+
 $(MODELS)/.ready: | .venv/.ready
 	$(BIN)/gatewright local pull --to $(MODELS)
 	@touch $@
@@ -105,6 +116,8 @@ lock: .venv/.ready
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml -o requirements/runtime.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local -c requirements/runtime.txt -o requirements/local.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local --group dev -c requirements/local.txt -o requirements/dev.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group sdks -c requirements/dev.txt -o requirements/sdks.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group frameworks -o requirements/frameworks.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:
