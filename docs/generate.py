@@ -19,6 +19,8 @@ import typer
 from msgspec import Struct
 from msgspec import inspect as mi
 
+from support_table import INTRODUCTION, chat_dialects, support_rows
+
 from gatewright.cli.catalogue import packaged_catalogue
 from gatewright.cli.main import HELP, build_app
 from gatewright.config.catalogue import ModelFacts, Rates
@@ -30,7 +32,7 @@ from gatewright.core.secret import Secret
 from gatewright.dialects import DIALECTS
 from gatewright.filters import FILTERS
 from gatewright.providers import PROVIDERS
-from gatewright.server.routes import MODELS, ROUTES
+from gatewright.server.routes import LISTINGS, ROUTES
 from gatewright.telemetry import names
 from gatewright.telemetry.access_line import AccessLine
 
@@ -325,9 +327,9 @@ def surfaces() -> str:
             f"`{route.surface.method.decode()} {route.surface.path.decode()}`",
             f"`{route.surface.name}`",
             f"`{route.dialect.name}`",
-            MODEL_LIST if route is MODELS else served[route.dialect.name],
+            MODEL_LIST if route.listing is not None else served[route.dialect.name],
         )
-        for route in ROUTES.values()
+        for route in (*ROUTES.values(), *LISTINGS)
     ]
     return "\n".join([INTRODUCTIONS["surfaces"], table(("path", "surface", "dialect", "what it is"), iter(rows))])
 
@@ -452,11 +454,17 @@ def parameter_row(parameter: Any) -> tuple[str, str, str]:
     return spelled, shown, " ".join((parameter.help or "").split())
 
 
+def translation() -> str:
+    headers = ("feature", *(f"`{dialect.name}`" for dialect in chat_dialects()))
+    return "\n".join([INTRODUCTION, table(headers, support_rows())])
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "providers.md": providers,
     "filters.md": filters,
     "surfaces.md": surfaces,
+    "translation.md": translation,
     "catalogue.md": catalogue,
     "errors.md": errors,
     "metrics.md": metrics,

@@ -27,6 +27,7 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("local", "gatewright.cli.local:app"),
     ("demo", "gatewright.cli.demo:demo"),
     ("key", "gatewright.cli.key:key"),
+    ("explain-translation", "gatewright.cli.explain_translation:explain_translation"),
     ("reload", "gatewright.cli.reload:reload"),
     ("version", "gatewright.cli.version:version"),
 )

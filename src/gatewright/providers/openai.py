@@ -12,6 +12,7 @@ from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 
 PATHS: Final = {
     "openai.chat": "/chat/completions",
+    "openai.responses": "/responses",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
 }
