@@ -52,5 +52,7 @@ class AccessLine(Struct, kw_only=True):
     """Whose fault it was: `client`, `gateway` or `upstream`."""
     message: str = ""
     """What went wrong."""
+    losses: list[str] = []
+    """What translation to the provider's API, and back, could not carry over exactly."""
     cause: str = ""
     """The lower error, for operators."""

@@ -27,6 +27,8 @@ _MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 _CELLS_PER_BATCH = 100
 _MAX_MESSAGE = 4_000
 """Characters of an error's message, and of its cause, in a line; an upstream's words may be megabytes."""
+_MAX_LOSSES = 20
+"""Losses of one translation in a line."""
 _NO_USAGE = Usage()
 
 
@@ -173,7 +175,7 @@ class Recorder:
                 x.attempts,
                 x.bytes_in,
                 x.bytes_out,
-                b"" if x.error is None else self._render_error(x.error),
+                b"" if x.error is None and x.losses is None else self._render_rest(x),
             )
         )
         self._keep_line(line, 1)
@@ -191,6 +193,14 @@ class Recorder:
             self._consumers.clear()
         rendered = self._consumers[path] = self._encoder.encode(path)
         return rendered
+
+    def _render_rest(self, x: Exchange) -> bytes:
+        """What few lines have: how it failed, and what its translation lost."""
+        error = b"" if x.error is None else self._render_error(x.error)
+        if x.losses is None or not x.losses.entries:
+            return error
+        losses = list(dict.fromkeys(map(str, x.losses.entries)))[:_MAX_LOSSES]
+        return error + b',"losses":' + self._encoder.encode([loss[:_MAX_MESSAGE] for loss in losses])
 
     def _render_error(self, error: GatewayError) -> bytes:
         members = {"kind": error.kind.value, "source": error.source.value, "message": error.message[:_MAX_MESSAGE]}

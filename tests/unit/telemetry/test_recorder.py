@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.loss import Feature, LossReport
 from gatewright.core.surface import Surface
 from gatewright.core.usage import Usage
 from gatewright.telemetry import recorder as module
@@ -123,6 +124,21 @@ def test_every_line_is_json_and_one_line(consumer: str, model: str, message: str
     assert text.count(b"\n") == 1
     line = msgspec.json.decode(text, type=AccessLine)
     assert (line.consumer, line.model, line.message) == (consumer, model, message)
+
+
+def test_a_line_tells_what_a_translation_lost() -> None:
+    it = recorder()
+    report = LossReport()
+    for _ in range(2):
+        report.dropped(Feature.SEED, "sampling.seed", "the API has none")
+    report.approximated(Feature.TOP_K, "sampling.top_k", "x" * 10_000)
+    it.record(exchange(losses=report))
+    it.record(exchange(losses=LossReport()))
+    first, second = lines_of(taken(it))
+    assert first.losses[0] == "sampling.seed: dropped (the API has none)"
+    assert len(first.losses) == 2
+    assert len(first.losses[1]) < 5_000
+    assert second.losses == []
 
 
 def test_lines_can_be_left_out() -> None:
