@@ -1,0 +1,547 @@
+"""Reads a streamed answer (platform.openai.com/docs/api-reference/responses-streaming).
+
+Theory of operation: the answer is a list of items, each named by its `output_index`; deltas add to a slot of an item
+(a content part, a part of the summary, a call's arguments). Each slot is a part of the hub's. Servers differ in which
+events they send, how they number them and whether ids stay the same, so nothing is expected to come: what no delta
+told is taken from the event that closes the slot, the item, or the whole answer, whichever comes first, once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gatewright.core.chat import Extension, Native, Part, Reasoning, Refusal, Text, ToolCall
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.events import (
+    KEEP_ALIVE,
+    CitationDelta,
+    Delta,
+    Event,
+    Failure,
+    LogprobsDelta,
+    PartBegin,
+    PartEnd,
+    Start,
+    TokenLogprob,
+    UsageReport,
+)
+from gatewright.dialects.openai.responses.errors import read_failure
+from gatewright.dialects.openai.responses.names import NAME, extension, object_members, own, string_value
+from gatewright.dialects.openai.responses.read_content import read_citation, read_content, read_logprobs
+from gatewright.dialects.openai.responses.read_items import CALL, OPEN, Key, begin_members, read_item, read_thought
+from gatewright.dialects.openai.responses.read_response import BAD, answer_failure, read_finish, read_head
+from gatewright.dialects.openai.responses.usage import read_usage, usage_extension
+from gatewright.wire.json_object import JsonObject, mend_surrogates, render_json
+from gatewright.wire.sse import EventBuffer, event_data, split_events
+
+MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
+"""The largest event held back while its end has not come: the last one repeats the whole answer."""
+
+_CUT: Final = "The provider ended the stream before the answer was complete."
+_NONE: Final = Raw(b"")
+
+
+class _Event(Struct, gc=False):
+    """The members of any event that are looked at."""
+
+    type: str = ""
+    output_index: int | None = None
+    content_index: int | None = None
+    summary_index: int | None = None
+    delta: str | None = None
+    text: str | None = None
+    refusal: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    logprobs: Raw = _NONE
+    annotation: Raw = _NONE
+    part: Raw = _NONE
+    item: Raw = _NONE
+    response: Raw = _NONE
+    error: Raw = _NONE
+    item_id: str | None = None
+
+
+class _AnyEvent(Struct):
+    type: str = ""
+    error: Raw = _NONE
+
+
+class _Item(Struct):
+    """The type and the names of an item."""
+
+    type: str = ""
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+
+
+class _Slot:
+    """A part that has begun."""
+
+    __slots__ = ("citations", "logprobs", "members", "part", "size")
+
+    def __init__(self, part: int) -> None:
+        self.part = part
+        self.size = 0
+        """Characters given so far."""
+        self.citations = 0
+        self.logprobs = 0
+        self.members: dict[str, Raw] = {}
+        """What the end of the part told of it."""
+
+
+class _OpenItem:
+    """An item that has begun."""
+
+    __slots__ = ("begin", "current", "is_done", "kind", "names", "slots")
+
+    def __init__(self, kind: str, names: tuple[str | None, str | None], begin: dict[str, Raw]) -> None:
+        self.kind = kind
+        self.names = names
+        self.begin = begin
+        self.slots: dict[Key, _Slot] = {}
+        self.current: _Slot | None = None
+        """The part that has not ended yet."""
+        self.is_done = False
+
+
+_DELTAS: Final = {
+    "response.output_text.delta": ("message", "content"),
+    "response.refusal.delta": ("message", "content"),
+    "response.reasoning_text.delta": ("reasoning", "content"),
+    "response.reasoning_summary_text.delta": ("reasoning", "summary"),
+    "response.function_call_arguments.delta": ("function_call", "call"),
+    "response.custom_tool_call_input.delta": ("custom_tool_call", "call"),
+}
+_DONES: Final = {
+    "response.output_text.done": "response.output_text.delta",
+    "response.refusal.done": "response.refusal.delta",
+    "response.reasoning_text.done": "response.reasoning_text.delta",
+    "response.reasoning_summary_text.done": "response.reasoning_summary_text.delta",
+    "response.function_call_arguments.done": "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.done": "response.custom_tool_call_input.delta",
+}
+_HANDLED: Final = frozenset(
+    (
+        *_DELTAS,
+        *_DONES,
+        "response.created",
+        "response.in_progress",
+        "response.queued",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+        "response.output_text.annotation.added",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "error",
+    )
+)
+
+_OWNERS: Final = {
+    "output_text": "message",
+    "refusal": "message",
+    "reasoning_text": "reasoning",
+    "summary_text": "reasoning",
+}
+"""Which items hold parts of these types."""
+
+replace = msgspec.structs.replace
+_events = msgspec.json.Decoder(_Event)
+_any_events = msgspec.json.Decoder(_AnyEvent)
+_items = msgspec.json.Decoder(_Item)
+
+
+class ResponsesDecoder:
+    """The `StreamDecoder` of this dialect."""
+
+    def __init__(self) -> None:
+        self._buffer = EventBuffer(MAX_EVENT_BYTES)
+        self._items: dict[int, _OpenItem] = {}
+        self._parts = 0
+        self._has_begun = False
+        self._has_calls = False
+        self._is_over = False
+        self._out: list[Event] = []
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes, cut anywhere; give the events they complete."""
+        if self._is_over:
+            return []
+        try:
+            block = self._buffer.feed(data)
+        except ValueError as error:
+            raise GatewayError(BAD, f"The provider's stream is not usable: {error}.") from None
+        if block:
+            for event in split_events(block):
+                self._read(event)
+                if self._has_ended():
+                    break
+        out, self._out = self._out, []
+        return out
+
+    def end(self) -> list[Event]:
+        """The body is complete."""
+        if self._is_over:
+            return []
+        rest = self._buffer.end()
+        if rest.strip():
+            # Some servers leave out the blank line behind the last event.
+            self._read_rest(rest)
+        if not self._has_ended():
+            self._fail(Failure(kind=Kind.UPSTREAM_CUT, message=_CUT))
+        out, self._out = self._out, []
+        return out
+
+    def _has_ended(self) -> bool:
+        return self._is_over
+
+    def _read_rest(self, rest: bytes) -> None:
+        try:
+            _any_events.decode(event_data(rest))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # cut in the middle of an event
+        self._read(rest)
+
+    # -- one event
+
+    def _read(self, block: bytes) -> None:
+        data = event_data(block)
+        if not data:
+            if block.strip():
+                self._out.append(KEEP_ALIVE)
+            return
+        if data == b"[DONE]":
+            return
+        event = _decode(data)
+        if event is None:
+            return
+        kind = event.type
+        delta = _DELTAS.get(kind)
+        if delta is not None:
+            if event.delta:
+                self._add(event, delta, event.delta)
+            return
+        done = _DONES.get(kind)
+        if done is not None:
+            self._close_text(event, _DELTAS[done])
+            return
+        self._read_frame(event, data)
+
+    def _read_frame(self, event: _Event, data: bytes) -> None:
+        """Everything but text."""
+        match event.type:
+            case "response.created" | "response.in_progress" | "response.queued":
+                self._begin(event.response)
+            case "response.output_item.added":
+                self._add_item(event)
+            case "response.output_item.done":
+                self._end_item(event)
+            case "response.content_part.added" | "response.reasoning_summary_part.added":
+                self._add_part(event)
+            case "response.content_part.done" | "response.reasoning_summary_part.done":
+                self._close_part(event)
+            case "response.output_text.annotation.added":
+                self._annotate(event)
+            case "response.completed" | "response.incomplete" | "response.failed":
+                self._end_answer(event)
+            case "error":
+                self._fail(read_failure(data))
+            case _ if event.error and event.type == "":
+                self._fail(read_failure(event.error))
+            case _:
+                pass
+
+    def _begin(self, response: Raw) -> None:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        response_id, model, created = "", "", None
+        if response:
+            response_id, model, created = read_head(JsonObject.parse(response, "response", BAD))
+        self._out.append(Start(id=response_id, model=model, created=created, extra=extension()))
+
+    def _fail(self, failure: Failure) -> None:
+        self._is_over = True
+        self._out.append(failure)
+
+    # -- items
+
+    def _index(self, event: _Event, kind: str) -> int:
+        """Which item an event speaks of, also when the server does not number its items."""
+        if event.output_index is not None:
+            return event.output_index
+        latest = max(self._items, default=-1)
+        for index in sorted(self._items, reverse=True):
+            item = self._items[index]
+            if (event.item_id is not None and item.names[0] == event.item_id) or (
+                event.item_id is None and not item.is_done and item.kind == kind
+            ):
+                return index
+        return latest + 1
+
+    def _add_item(self, event: _Event) -> None:
+        self._begin(_NONE)
+        if not event.item:
+            return
+        item = _decode_item(event.item)
+        index = self._index(event, item.type)
+        if index in self._items:
+            return
+        opened = _OpenItem(item.type, (item.id, item.call_id), begin_members(object_members(event.item)))
+        self._items[index] = opened
+        if item.type in ("function_call", "custom_tool_call") and item.name and (item.call_id or item.id):
+            is_custom = item.type == "custom_tool_call"
+            call = ToolCall(id=item.call_id or item.id or "", name=item.name, arguments="", is_custom=is_custom)
+            self._open(opened, CALL, call)
+
+    def _item(self, event: _Event, kind: str) -> _OpenItem:
+        """The item an event speaks of, begun here when the server did not tell of its beginning."""
+        index = self._index(event, kind)
+        opened = self._items.get(index)
+        if opened is None:
+            self._begin(_NONE)
+            opened = self._items[index] = _OpenItem(kind, (event.item_id, None), {})
+        return opened
+
+    def _open(self, opened: _OpenItem, key: Key, part: Part) -> _Slot:
+        """Begin a part; the one before it in the same item is complete."""
+        if opened.current is not None:
+            self._close(opened, {"item": render_json(opened.begin), "open": OPEN})
+        slot = opened.slots[key] = _Slot(self._parts)
+        opened.current = slot
+        self._parts += 1
+        if isinstance(part, ToolCall):
+            self._has_calls = True
+        if not isinstance(part, Native) and part.extra is None:
+            part = replace(part, extra=extension(item=render_json(opened.begin)))
+        self._out.append(PartBegin(0, slot.part, part))
+        return slot
+
+    def _close(self, opened: _OpenItem, members: dict[str, Raw]) -> None:
+        slot = opened.current
+        if slot is not None:
+            opened.current = None
+            self._out.append(PartEnd(0, slot.part, Extension(NAME, slot.members | members) if members else None))
+
+    def _end_item(self, event: _Event) -> None:
+        if not event.item:
+            return
+        item = _decode_item(event.item)
+        opened = self._item(event, item.type)
+        if not opened.is_done:
+            opened.names = (item.id or opened.names[0], item.call_id or opened.names[1])
+            opened.kind = item.type
+            self._complete(opened, event.item)
+
+    def _complete(self, opened: _OpenItem, raw: Raw) -> None:
+        """The whole item is known: give what was not given yet."""
+        tokens: list[TokenLogprob] = []
+        keyed, _ = read_item(raw, "item", BAD, tokens)
+        told = sum(slot.logprobs for slot in opened.slots.values())
+        if len(tokens) > told:
+            self._out.append(LogprobsDelta(0, tuple(tokens[told:])))
+        for key, part in keyed:
+            slot = opened.slots.get(key)
+            if slot is None:
+                self._open(opened, key, part)
+                self._close(opened, {})
+            elif slot is opened.current:
+                self._finish_text(slot, part)
+                slot.members = {}
+                self._close(opened, own(getattr(part, "extra", None)))
+        self._close(opened, {"item": render_json(opened.begin)})
+        opened.is_done = True
+
+    # -- parts
+
+    def _add(self, event: _Event, delta: tuple[str, str], text: str) -> None:
+        """More of a slot's text."""
+        kind, member = delta
+        opened = self._items.get(event.output_index) if event.output_index is not None else None
+        if opened is None:
+            opened = self._item(event, kind)
+        slot = opened.slots.get(_key(event, member)) or self._open_text(opened, event, member)
+        if slot is None or slot is not opened.current:
+            return
+        if event.logprobs and bytes(event.logprobs) != b"[]":
+            tokens = read_logprobs(event.logprobs)
+            slot.logprobs += len(tokens)
+            if tokens:
+                self._out.append(LogprobsDelta(0, tokens))
+        slot.size += len(text)
+        self._out.append(Delta(0, slot.part, text))
+
+    def _open_text(self, opened: _OpenItem, event: _Event, member: str) -> _Slot | None:
+        """Begin the part that a text event speaks of; a call cannot begin without its name."""
+        if member == "call" or opened.is_done:
+            return None
+        part: Part = Text(text="")
+        if opened.kind == "reasoning":
+            part = Reasoning(text="", is_summary=member == "summary", id=opened.names[0])
+        elif event.type.startswith("response.refusal"):
+            part = Refusal(text="")
+        return self._open(opened, _key(event, member), part)
+
+    def _close_text(self, event: _Event, delta: tuple[str, str]) -> None:
+        """The whole text of a slot is known."""
+        text = event.text or event.refusal or event.arguments or event.input
+        kind, member = delta
+        if text is None:
+            return
+        opened = self._item(event, kind)
+        slot = opened.slots.get(_key(event, member)) or self._open_text(opened, event, member)
+        if slot is not None and slot is opened.current:
+            self._give_rest(slot, text)
+
+    def _give_rest(self, slot: _Slot, text: str) -> None:
+        if len(text) > slot.size:
+            self._out.append(Delta(0, slot.part, text[slot.size :]))
+            slot.size = len(text)
+
+    def _finish_text(self, slot: _Slot, part: Part) -> None:
+        """Give what the whole part has beyond what was given."""
+        match part:
+            case Text():
+                self._give_rest(slot, part.text)
+                for citation in part.citations[slot.citations :]:
+                    self._out.append(CitationDelta(0, slot.part, citation))
+                slot.citations = max(slot.citations, len(part.citations))
+            case Reasoning() | Refusal():
+                self._give_rest(slot, part.text)
+            case ToolCall():
+                self._give_rest(slot, part.arguments)
+            case _:
+                pass
+
+    def _add_part(self, event: _Event) -> None:
+        member = "summary" if event.summary_index is not None else "content"
+        kind = string_value(object_members(event.part).get("type")) if event.part else None
+        owner = _OWNERS.get(kind or "")
+        if owner is None:
+            return
+        opened = self._item(event, owner)
+        if opened.is_done or _key(event, member) in opened.slots:
+            return
+        part: Part = Text(text="")
+        if owner == "reasoning":
+            part = Reasoning(text="", is_summary=member == "summary", id=opened.names[0])
+        elif kind == "refusal":
+            part = Refusal(text="")
+        self._open(opened, _key(event, member), part)
+
+    def _close_part(self, event: _Event) -> None:
+        """The whole part is known, with the members the hub has no place for."""
+        if not event.part:
+            return
+        member = "summary" if event.summary_index is not None else "content"
+        opened = self._item(event, "message")
+        slot = opened.slots.get(_key(event, member))
+        if slot is None or slot is not opened.current:
+            return
+        part: Part
+        if opened.kind == "reasoning":
+            default = "summary_text" if member == "summary" else "reasoning_text"
+            part, slot.members = read_thought(JsonObject.parse(event.part, "part", BAD), default)
+        else:
+            tokens: list[TokenLogprob] = []
+            part, slot.members = read_content(event.part, "part", BAD, "output_text", tokens)
+            if len(tokens) > slot.logprobs:
+                self._out.append(LogprobsDelta(0, tuple(tokens[slot.logprobs :])))
+                slot.logprobs = len(tokens)
+        self._finish_text(slot, part)
+
+    def _annotate(self, event: _Event) -> None:
+        opened = self._item(event, "message")
+        slot = opened.slots.get(_key(event, "content"))
+        if slot is not None and slot is opened.current and event.annotation:
+            slot.citations += 1
+            citation = read_citation(JsonObject.parse(event.annotation, "annotation", BAD))
+            self._out.append(CitationDelta(0, slot.part, citation))
+
+    # -- the end
+
+    def _end_answer(self, event: _Event) -> None:
+        if not event.response:
+            raise GatewayError(BAD, f"The provider's answer is not usable: `{event.type}` holds no response.")
+        fields = JsonObject.parse(event.response, "response", BAD)
+        failure = answer_failure(fields)
+        if failure is None and event.type == "response.failed":
+            failure = read_failure(fields.raw("error"))
+        self._begin(event.response)
+        if failure is None:
+            self._settle(fields.items("output") or [])
+        fields.drop("output", "id", "model", "created_at")
+        raw_usage = fields.raw("usage")
+        usage = read_usage(raw_usage)
+        if usage is not None and raw_usage is not None:
+            self._out.append(UsageReport(usage=usage, extra=usage_extension(raw_usage, usage)))
+        if failure is not None:
+            self._fail(failure)
+            return
+        self._out.append(read_finish(fields, has_calls=self._has_calls))
+        self._is_over = True
+
+    def _settle(self, output: list[Raw]) -> None:
+        """Match the items of the whole answer with those that were streamed, and give what is missing."""
+        streamed = [self._items[index] for index in sorted(self._items)]
+        named = {name: opened for opened in streamed for name in opened.names if name}
+        matches: list[_OpenItem | None] = []
+        for raw in output:
+            item = _decode_item(raw)
+            matches.append(named.get(item.id or "") or named.get(item.call_id or ""))
+        taken = {id(opened) for opened in matches if opened is not None}
+        left: dict[str, list[_OpenItem]] = {}
+        for opened in reversed(streamed):
+            if id(opened) not in taken:
+                left.setdefault(opened.kind, []).append(opened)
+        for raw, match in zip(output, matches, strict=True):
+            if match is None:
+                # Some servers give their items another id each time; then the order tells.
+                item = _decode_item(raw)
+                same = left.get(item.type)
+                match = same.pop() if same else _OpenItem(item.type, (item.id, item.call_id), {})
+            if not match.is_done:
+                self._complete(match, raw)
+        for opened in streamed:
+            self._close(opened, {"item": render_json(opened.begin)})
+
+
+def _key(event: _Event, member: str) -> Key:
+    if member == "content":
+        return member, event.content_index or 0
+    if member == "summary":
+        return member, event.summary_index or 0
+    return CALL
+
+
+def _decode(data: bytes) -> _Event | None:
+    """An event; None when it is of a type that does not matter here. Raises GatewayError."""
+    try:
+        return _events.decode(data)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        data = mend_surrogates(data)
+    try:
+        event = _any_events.decode(data)
+        return _events.decode(data) if event.type in _HANDLED or event.error else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GatewayError(BAD, f"The provider's stream is not usable: {error}.", cause=error) from None
+
+
+def _decode_item(raw: Raw) -> _Item:
+    try:
+        return _items.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    members = JsonObject.parse(raw, "item", BAD)
+    return _Item(type=string_value(members.peek("type")) or "", id=string_value(members.peek("id")))
