@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.surface import Dialect
+from gatewright.dialects.anthropic import COUNT_TOKENS, MESSAGES
 from gatewright.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS
 
-DIALECTS: Final[tuple[Dialect, ...]] = (CHAT, COMPLETIONS, EMBEDDINGS)
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    MESSAGES,
+    COUNT_TOKENS,
+)
 """Every dialect, in the order of the documentation."""

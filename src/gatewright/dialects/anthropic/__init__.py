@@ -29,6 +29,7 @@ from gatewright.dialects.anthropic.vocabulary import NAME
 from gatewright.dialects.anthropic.write_request import encode_request
 
 _HEADERS: Final = frozenset((b"anthropic-version", b"anthropic-beta"))
+_VERSION: Final = ((b"anthropic-version", b"2023-06-01"),)
 
 MESSAGES: Final = Dialect(
     name=NAME,
@@ -50,6 +51,7 @@ MESSAGES: Final = Dialect(
     read_fault=read_fault,
     read_answer=read_answer,
     model_paths=(("model",), ("message", "model")),
+    request_headers=_VERSION,
     forwarded_headers=_HEADERS,
 )
 COUNT_TOKENS: Final = Dialect(
@@ -69,6 +71,7 @@ COUNT_TOKENS: Final = Dialect(
     answer_headers=answer_headers,
     read_fault=read_fault,
     read_answer=read_count,
+    request_headers=_VERSION,
     forwarded_headers=_HEADERS,
     has_streams=False,
 )
