@@ -16,6 +16,9 @@ _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _BYTES_PER_TOKEN: Final = 4
 """English text has about four bytes per token in today's tokenizers; the estimate is settled with the real number."""
 
+_MAX_NAMES: Final = 10_000
+"""Whose counters' keys are kept; beyond it they are made again."""
+
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -50,38 +53,43 @@ class RateLimit(Filter):
         self._per_s = _SECONDS[config.per]
         self._requests = config.requests * ports.worker_share if config.requests is not None else None
         self._tokens = config.tokens * ports.worker_share if config.tokens is not None else None
+        self._by_consumer = config.by == "consumer"
+        self._keys: dict[str, tuple[str, str]] = {}
+        """Who shares an allowance → the keys of its counters, for requests and for tokens. Kept, because every request
+        asks for them, and a string made anew must be hashed anew."""
 
     async def on_reserve(self, x: Exchange) -> Reply | None:
         # Counted here, not per attempt: failover must not multiply a consumer's charge.
-        key = self._key(x)
+        who = x.consumer.path if self._by_consumer else self._name(x)
+        requests_key, tokens_key = self._keys.get(who) or self._make_keys(who)
         counters, per_s = self._counters, self._per_s
         requests, tokens = self._requests, self._tokens
         if requests is not None:
-            wait_s = counters.take("requests:" + key, 1.0, requests, per_s)
+            wait_s = counters.take(requests_key, 1.0, requests, per_s)
             if wait_s:
                 raise self._refusal("requests", wait_s)
         if tokens is not None:
             estimate = _estimate_tokens(x)
-            wait_s = counters.take("tokens:" + key, estimate, tokens, per_s)
+            wait_s = counters.take(tokens_key, estimate, tokens, per_s)
             if wait_s:
                 if requests is not None:
-                    counters.give("requests:" + key, 1.0, requests, per_s)
+                    counters.give(requests_key, 1.0, requests, per_s)
                 raise self._refusal("tokens", wait_s)
-            x.notes[self] = (key, estimate)
+            x.notes[self] = (tokens_key, estimate)
         return None
 
     def on_settle(self, x: Exchange) -> None:
         note = x.notes.pop(self, None)
         if note is None or self._tokens is None:
             return
-        key, estimate = note
+        tokens_key, estimate = note
         usage = x.usage
         if usage is not None:
             used: float = usage.input_total + usage.output_total
         else:
             # Nothing reported: an exchange that brought no answer costs nothing, one that was cut keeps its estimate.
             used = estimate if x.status in (200, 499) and x.bytes_out else 0.0
-        self._counters.give("tokens:" + key, estimate - used, self._tokens, self._per_s)
+        self._counters.give(tokens_key, estimate - used, self._tokens, self._per_s)
 
     def _refusal(self, what: Literal["requests", "tokens"], wait_s: float) -> GatewayError:
         limit = f"{getattr(self._config, what)} {what} per {self._config.per}"
@@ -91,15 +99,18 @@ class RateLimit(Filter):
             retry_after_s=wait_s,
         )
 
-    def _key(self, x: Exchange) -> str:
+    def _name(self, x: Exchange) -> str:
         by = self._config.by
-        if by == "consumer":
-            return f"{self._scope}:{x.consumer.path}"
         if by == "model":
-            return f"{self._scope}::{x.published_model}"
-        if by == "all":
-            return self._scope
-        return f"{self._scope}:{x.consumer.path}:{x.published_model}"
+            return f":{x.published_model}"
+        return "" if by == "all" else f"{x.consumer.path}:{x.published_model}"
+
+    def _make_keys(self, who: str) -> tuple[str, str]:
+        key = f"{self._scope}:{who}" if self._config.by != "all" else self._scope
+        if len(self._keys) >= _MAX_NAMES:
+            self._keys.clear()
+        keys = self._keys[who] = ("requests:" + key, "tokens:" + key)
+        return keys
 
 
 def _estimate_tokens(x: Exchange) -> float:

@@ -14,6 +14,7 @@ from gatewright.core.exchange import Consumer, Exchange
 from gatewright.core.ports import Ports
 from gatewright.core.usage import Usage
 from gatewright.filters import FILTERS
+from gatewright.filters import rate_limit as module
 from gatewright.filters.rate_limit import Config, RateLimit
 from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
@@ -225,3 +226,14 @@ def test_a_reload_forgives_nothing() -> None:
     assert reserve(world, snapshot_of(world, {"requests": 1})) is None
     assert reserve(world, snapshot_of(world, {"requests": 1})) is not None
     assert reserve(world, snapshot_of(world, {"requests": 1}), "acme/t/b") is None
+
+
+@pytest.mark.parametrize("by", ["consumer", "model", "consumer_and_model", "all"])
+def test_counters_are_found_again_however_many_there_are(monkeypatch: pytest.MonkeyPatch, by: Any) -> None:
+    monkeypatch.setattr(module, "_MAX_NAMES", 2)
+    world = World()
+    limit = world.limit(requests=4, by=by)
+    for _ in range(4):
+        for number in range(4 if by != "all" else 1):
+            assert take(limit, world.exchange(f"acme/{number}", f"m{number}")) is None
+    assert take(limit, world.exchange("acme/0", "m0")) is not None
