@@ -20,6 +20,7 @@ from gatewright.wire.json_object import JsonObject
 
 _SNAKE: Final = re.compile(r"[a-z][a-zA-Z0-9]*(?:_[a-z0-9]+)+")
 _FIRST: Final = re.compile(r"_([a-z0-9])")
+_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 
 
@@ -37,16 +38,23 @@ class Members(JsonObject):
     def __init__(self, fields: Fields, path: str = "", kind: Kind = Kind.MALFORMED_REQUEST) -> None:
         super().__init__(fields, path, kind)
         self._failing = kind
-        self._respell()
+        for name in fields:
+            if "_" in name:
+                self._respell()
+                return
 
     @classmethod
     def parse(cls, text: bytes | Raw, path: str = "", kind: Kind = Kind.MALFORMED_REQUEST) -> Members:
         """Read the object that `text` is. Raises GatewayError when it is none."""
-        read = super().parse(text, path, kind)
-        assert isinstance(read, Members)
-        read._failing = kind
-        read._respell()
-        return read
+        try:
+            fields = _fields.decode(text)
+        except _FAILURES:
+            read = super().parse(text, path, kind)
+            assert isinstance(read, Members)
+            read._failing = kind
+            read._respell()
+            return read
+        return cls(fields, path, kind)
 
     def object(self, name: str) -> Members | None:
         """Take an object."""
@@ -73,11 +81,7 @@ class Members(JsonObject):
         return raw
 
     def _respell(self) -> None:
-        left = self._left
-        for name in left:
-            if "_" in name:
-                self._left = {camel(name): value for name, value in left.items()}
-                return
+        self._left = {camel(name): value for name, value in self._left.items()}
 
 
 def own_members(extension: Extension | None, dialect: str) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
-from gatewright.core.chat import Bound, ChatRequest, Extension, Message, Part, Role
+from gatewright.core.chat import Bound, ChatRequest, Extension, Message, Part, Role, Text
 from gatewright.core.fields import Fields
 from gatewright.dialects.google.generation import read_generation
 from gatewright.dialects.google.members import Members
@@ -18,7 +20,24 @@ from gatewright.wire.json_object import render_json
 _ROLES: Final[dict[str | None, Role]] = {None: "user", "": "user", "user": "user", "model": "assistant"}
 _FUNCTION: Final = "function"
 """The role that answers of tools once had."""
+_OWN: Final = Extension(NAME, {})
+"""Says of a message that a client of this API made it, calls and all."""
+_OPENS_TEXT: Final = re.compile(rb'\s*\{\s*(?:"role"\s*:\s*"\w*"\s*,\s*)?"parts"\s*:\s*\[\s*\{\s*"text"')
 _TIERS: Final = {"standard": "default", "flex": "flex", "priority": "priority"}
+
+
+class _TextPart(Struct, forbid_unknown_fields=True):
+    text: str
+
+
+class _Texts(Struct, forbid_unknown_fields=True):
+    """A content of nothing but texts, as most are, which is read in one go."""
+
+    parts: list[_TextPart]
+    role: str = ""
+
+
+_texts = msgspec.json.Decoder(_Texts)
 
 
 def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
@@ -73,14 +92,26 @@ def _system(body: Members, place: Place) -> tuple[Message, ...]:
 
 
 def _contents(body: Members, place: Place) -> list[Message]:
-    contents = body.many("contents")
-    if contents is None:
+    spelled = body.peek("contents")
+    if spelled is None:
         raise body.error("contents", "is missing")
-    return [_content(content, place) for _, content in contents]
+    if bytes(spelled)[:1] == b"{":
+        return [_content(spelled, "contents", place)]
+    return [_content(raw, f"contents[{index}]", place) for index, raw in enumerate(body.items("contents") or ())]
 
 
-def _content(content: Members, place: Place) -> Message:
+def _content(raw: Raw, path: str, place: Place) -> Message:
     place.content += 1
+    if _OPENS_TEXT.match(bytes(raw)[:80]) is not None:
+        try:
+            plain = _texts.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # there is more in it
+        else:
+            if plain.role in ("user", "model"):
+                parts: tuple[Part, ...] = tuple(Text(text=each.text) for each in plain.parts)
+                return Message(role=_ROLES[plain.role], parts=parts, extra=_OWN)
+    content = Members.parse(raw, path)
     word = content.string("role")
     kept: dict[str, Raw] = {}
     if word == _FUNCTION:
@@ -96,8 +127,7 @@ def _content(content: Members, place: Place) -> Message:
     rest = content.rest(NAME)
     if rest is not None:
         kept |= rest.members
-    # The extension, empty or not, also says that a client of this API made the message, calls and all.
-    return Message(role=role, parts=parts, extra=Extension(NAME, kept))
+    return Message(role=role, parts=parts, extra=Extension(NAME, kept) if kept else _OWN)
 
 
 def _parts(content: Members, place: Place) -> tuple[Part, ...]:

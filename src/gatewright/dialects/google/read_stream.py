@@ -104,6 +104,10 @@ class StreamDecoder:
                 return []
             self._form = b"array" if found in b"[{" else b"events"
         events: list[Event] = []
+        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 3 and self._is_alone(data):
+            # One whole event, as Google sends them: nothing has to be searched or put together.
+            self._chunk(data[6:-4], events)
+            return events
         try:
             if self._form == b"array":
                 for element in self._array.feed(data):
@@ -141,6 +145,9 @@ class StreamDecoder:
         if usage is not None:
             events.append(UsageReport(usage=usage, extra=extra))
         return events
+
+    def _is_alone(self, data: bytes) -> bool:
+        return data.find(b"\r") == len(data) - 4 and not self._buffer.held and self._form == b"events"
 
     def _events(self, block: bytes, events: list[Event]) -> None:
         for event in split_events(block):

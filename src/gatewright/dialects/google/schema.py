@@ -6,6 +6,7 @@ null is allowed by `nullable`. Other providers take JSON Schema alone.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -29,12 +30,20 @@ _RENAMED: Final = {
     "defs": "$defs",
 }
 _DROPPED: Final = frozenset(("propertyOrdering", "property_ordering", "nullable"))
+_NESTED: Final = (dict, list)
 _MAX_DEPTH: Final = 100
+_DIFFERS: Final = re.compile(
+    rb'"type"\s*:\s*(?:"[A-Z]|\d)|"nullable"|"property_?[oO]rdering"|"(?:min|max)[_A-Z]\w+"\s*:\s*"'
+    rb'|"(?:any_of|min_\w+|max_\w+|additional_properties|ref|defs)"\s*:'
+)
+"""What JSON Schema would spell otherwise; a schema without any of it needs no reading."""
 _any = msgspec.json.Decoder()
 
 
 def to_json_schema(raw: Raw) -> Raw:
     """The same schema as JSON Schema. What is no schema, or nests too deep to be one, comes back as it is spelled."""
+    if _DIFFERS.search(bytes(raw)) is None:
+        return raw
     try:
         value = _any.decode(raw)
     except UnicodeDecodeError:
@@ -58,11 +67,12 @@ def _schema(value: Any, depth: int) -> Any:
     if not isinstance(value, dict):
         return value
     written: dict[str, Any] = {}
-    spelled: str
     for spelled, member in value.items():
-        if spelled not in _DROPPED:
-            name: str = _RENAMED.get(spelled, spelled)
-            written[name] = _member(name, member, depth)
+        if spelled == "type":
+            written[spelled] = _type(member)
+        elif spelled not in _DROPPED:
+            name = str(_RENAMED.get(spelled, spelled))
+            written[name] = _member(name, member, depth) if isinstance(member, _NESTED) or name in _LIMITS else member
     if not written.get("type", True):
         del written["type"]
     if value.get("nullable") is True:
@@ -72,8 +82,6 @@ def _schema(value: Any, depth: int) -> Any:
 
 def _member(name: str, member: Any, depth: int) -> Any:
     match name:
-        case "type":
-            return _type(member)
         case "properties" | "$defs" if isinstance(member, dict):
             return {key: _schema(each, depth - 1) for key, each in member.items()}
         case "items" | "additionalProperties":
