@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.surface import Dialect
-from gatewright.dialects.anthropic import COUNT_TOKENS, MESSAGES
-from gatewright.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS
+from gatewright.dialects import anthropic, bedrock, google, openai
+from gatewright.dialects.openai.responses import RESPONSES
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MESSAGES,
-    COUNT_TOKENS,
+    openai.CHAT,
+    RESPONSES,
+    openai.COMPLETIONS,
+    openai.EMBEDDINGS,
+    anthropic.MESSAGES,
+    anthropic.COUNT_TOKENS,
+    google.GENERATE_CONTENT,
+    google.EMBED_CONTENT,
+    google.COUNT_TOKENS,
+    bedrock.CONVERSE,
 )
 """Every dialect, in the order of the documentation."""

@@ -200,7 +200,7 @@ class DataPlane:
         snapshot = x.snapshot
         name = x.path_model
         if name is None or listing.render_model is None:
-            return Reply(200, listing.render_models(snapshot.models.exact(), self._created))
+            return Reply(200, listing.render_models(list(snapshot.models.exact()), self._created))
         find_model(snapshot, name)
         return Reply(200, listing.render_model(name, self._created))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -12,6 +12,10 @@ from msgspec import Struct
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.surface import Dialect, Surface
 from gatewright.dialects import DIALECTS
+from gatewright.dialects.anthropic import MESSAGES
+from gatewright.dialects.anthropic import models as anthropic_models
+from gatewright.dialects.google import GENERATE_CONTENT
+from gatewright.dialects.google import models as google_models
 from gatewright.dialects.openai import CHAT
 from gatewright.dialects.openai import models as openai_models
 
@@ -21,7 +25,7 @@ Headers = Mapping[bytes, bytes]
 class Listing(Struct, frozen=True):
     """How one vendor's clients read the list of published models."""
 
-    render_models: Callable[[Iterable[str], int], bytes]
+    render_models: Callable[[Sequence[str], int], bytes]
     """`(names, Unix seconds)` → the list."""
     render_model: Callable[[str, int], bytes] | None
     """The same for one of them; None where clients never ask for one."""
@@ -42,7 +46,22 @@ def _listing(path: bytes, dialect: Dialect, listing: Listing) -> Route:
     return Route(Surface("models", b"GET", path, dialect.name), dialect, listing)
 
 
-LISTINGS: Final = (_listing(b"/v1/models", CHAT, Listing(openai_models.render_models, openai_models.render_model)),)
+LISTINGS: Final = (
+    _listing(
+        b"/v1/models",
+        MESSAGES,
+        Listing(anthropic_models.render_models, anthropic_models.render_model, header=b"anthropic-version"),
+    ),
+    _listing(b"/v1/models", CHAT, Listing(openai_models.render_models, openai_models.render_model)),
+    _listing(
+        b"/v1beta/models",
+        GENERATE_CONTENT,
+        Listing(
+            lambda names, created: google_models.render_models(names),
+            lambda name, created: google_models.render_model(name),
+        ),
+    ),
+)
 """In the order they are tried: one known by a header stands before the one without."""
 ROUTES: Final[dict[bytes, Route]] = {
     surface.path: Route(surface, dialect) for dialect in DIALECTS for surface in dialect.surfaces
