@@ -68,18 +68,18 @@ class JsonObject:
     Errors are of `kind`: malformed_request for what a client sent, upstream_bad_response for an upstream's answer.
     """
 
-    __slots__ = ("_kind", "_left", "path")
+    __slots__ = ("kind", "_left", "path")
 
     def __init__(self, fields: Fields, path: str = "", kind: Kind = Kind.MALFORMED_REQUEST) -> None:
         self._left = dict(fields)
-        self._kind = kind
+        self.kind = kind
         self.path = path
 
     @classmethod
     def parse(cls, text: bytes | Raw, path: str = "", kind: Kind = Kind.MALFORMED_REQUEST) -> JsonObject:
         """Read the object that `text` is. Raises GatewayError when it is none."""
         self = cls.__new__(cls)
-        self._kind = kind
+        self.kind = kind
         self.path = path
         try:
             self._left = _decode(_fields, text)
@@ -147,7 +147,7 @@ class JsonObject:
     def object(self, name: str) -> JsonObject | None:
         """Take an object."""
         raw = self.raw(name)
-        return None if raw is None else JsonObject.parse(raw, self.at(name), self._kind)
+        return None if raw is None else JsonObject.parse(raw, self.at(name), self.kind)
 
     def objects(self, name: str) -> list[JsonObject] | None:
         """Take a list of objects."""
@@ -155,7 +155,7 @@ class JsonObject:
         if items is None:
             return None
         path = self.at(name)
-        return [JsonObject.parse(item, f"{path}[{index}]", self._kind) for index, item in enumerate(items)]
+        return [JsonObject.parse(item, f"{path}[{index}]", self.kind) for index, item in enumerate(items)]
 
     def items(self, name: str) -> list[Raw] | None:
         """Take a list as its elements, each as it is spelled."""
@@ -189,9 +189,9 @@ class JsonObject:
     def error(self, name: str, problem: str) -> GatewayError:
         """The error for a member: `problem` completes the sentence "`messages[0].role` …"."""
         path = self.at(name)
-        if self._kind is Kind.MALFORMED_REQUEST:
-            return GatewayError(self._kind, f"`{path}` {problem}.", param=path)
-        return GatewayError(self._kind, f"The provider's answer is not usable: `{path}` {problem}.")
+        if self.kind is Kind.MALFORMED_REQUEST:
+            return GatewayError(self.kind, f"`{path}` {problem}.", param=path)
+        return GatewayError(self.kind, f"The provider's answer is not usable: `{path}` {problem}.")
 
     def _take(self, name: str, decoder: msgspec.json.Decoder[T], expected: str) -> T | None:
         value = self._left.pop(name, None)
@@ -208,8 +208,8 @@ class JsonObject:
             raise self.error(name, f"must be {expected}") from None
 
     def _error(self, problem: str) -> GatewayError:
-        if self._kind is Kind.MALFORMED_REQUEST:
+        if self.kind is Kind.MALFORMED_REQUEST:
             where = f"`{self.path}`" if self.path else "The request body"
-            return GatewayError(self._kind, f"{where} {problem}.", param=self.path or None)
+            return GatewayError(self.kind, f"{where} {problem}.", param=self.path or None)
         where = f"`{self.path}`" if self.path else "it"
-        return GatewayError(self._kind, f"The provider's answer is not usable: {where} {problem}.")
+        return GatewayError(self.kind, f"The provider's answer is not usable: {where} {problem}.")

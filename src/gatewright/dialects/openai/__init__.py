@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from gatewright.core.codec import ChatCodec, EmbeddingCodec
 from gatewright.core.surface import Dialect, Surface
+from gatewright.dialects.openai.chat import CHAT_CODEC
+from gatewright.dialects.openai.completions import COMPLETION_CODEC
+from gatewright.dialects.openai.embeddings import EMBEDDING_CODEC
 from gatewright.dialects.openai.errors import read_fault, render_error, render_stream_error
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
 from gatewright.dialects.openai.usage import read_answer, read_usage
@@ -12,12 +16,17 @@ from gatewright.dialects.openai.usage import read_answer, read_usage
 _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 
 
-def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: bool) -> Dialect:
+def _dialect(
+    name: str, surface: str, path: bytes, summary: str, *, chat: ChatCodec | None, embeddings: EmbeddingCodec | None
+) -> Dialect:
+    streams = chat is not None
     return Dialect(
         name=name,
         family="chat" if streams else "embeddings",
         surfaces=(Surface(surface, b"POST", path, name),),
         summary=summary,
+        chat=chat,
+        embeddings=embeddings,
         render_error=render_error,
         render_stream_error=render_stream_error,
         read_fault=read_fault,
@@ -35,15 +44,26 @@ def _dialect(name: str, surface: str, path: bytes, summary: str, *, streams: boo
 
 
 CHAT: Final = _dialect(
-    "openai.chat", "chat_completions", b"/v1/chat/completions", "Chat completions, plain and streamed.", streams=True
+    "openai.chat",
+    "chat_completions",
+    b"/v1/chat/completions",
+    "Chat completions, plain and streamed.",
+    chat=CHAT_CODEC,
+    embeddings=None,
 )
 COMPLETIONS: Final = _dialect(
     "openai.completions",
     "completions",
     b"/v1/completions",
     "Legacy text completions, plain and streamed.",
-    streams=True,
+    chat=COMPLETION_CODEC,
+    embeddings=None,
 )
 EMBEDDINGS: Final = _dialect(
-    "openai.embeddings", "embeddings", b"/v1/embeddings", "Embeddings of texts or of token lists.", streams=False
+    "openai.embeddings",
+    "embeddings",
+    b"/v1/embeddings",
+    "Embeddings of texts or of token lists.",
+    chat=None,
+    embeddings=EMBEDDING_CODEC,
 )

@@ -1,12 +1,15 @@
-"""The `usage` member of the OpenAI APIs in normal form.
+"""The `usage` member of the OpenAI APIs in normal form, and back.
 
 `prompt_tokens` includes cached ones and `completion_tokens` includes reasoning
-(platform.openai.com/docs/api-reference/chat/object): the normal form's own rule, so totals are taken as they are.
+(platform.openai.com/docs/api-reference/chat/object): the normal form's own rule. Hosts differ in two ways. xAI and
+Google's OpenAI endpoints leave reasoning out of `completion_tokens` but not out of `total_tokens`, so what the total
+has beyond prompt and completion is reasoning. Cached tokens stand in the details (OpenAI), in `prompt_cache_hit_tokens`
+(DeepSeek), `cached_tokens` (Moonshot) or `num_cached_tokens` (Mistral).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +24,7 @@ class _Details(Struct):
     cached_tokens: _Count | None = None
     cache_write_tokens: _Count | None = None
     audio_tokens: _Count | None = None
+    image_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
 
 
@@ -30,6 +34,9 @@ class _Reported(Struct):
     total_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    cached_tokens: _Count | None = None
+    num_cached_tokens: _Count | None = None
 
 
 class _Answer(Struct):
@@ -81,12 +88,49 @@ def _normalise(reported: _Reported) -> Usage | None:
         output_total = max((total or 0) - input_total, 0)
     prompt = reported.prompt_tokens_details or _NONE
     completion = reported.completion_tokens_details or _NONE
+    reasoning = completion.reasoning_tokens or 0
+    uncounted = (total or 0) - input_total - output_total
+    if uncounted > 0:
+        output_total += uncounted
+        reasoning = max(reasoning, uncounted)
     return Usage(
         input_total=input_total,
-        input_cached_read=prompt.cached_tokens or 0,
+        input_cached_read=_first(
+            prompt.cached_tokens, reported.prompt_cache_hit_tokens, reported.cached_tokens, reported.num_cached_tokens
+        ),
         input_cache_write=prompt.cache_write_tokens or 0,
         input_audio=prompt.audio_tokens or 0,
+        input_image=prompt.image_tokens or 0,
         output_total=output_total,
-        output_reasoning=completion.reasoning_tokens or 0,
+        output_reasoning=reasoning,
         output_audio=completion.audio_tokens or 0,
+        output_image=completion.image_tokens or 0,
     )
+
+
+def _first(*counts: int | None) -> int:
+    return next((count for count in counts if count), 0)
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """The normal form as OpenAI counts."""
+    prompt = {"cached_tokens": usage.input_cached_read, "audio_tokens": usage.input_audio}
+    if usage.input_cache_write:
+        prompt["cache_write_tokens"] = usage.input_cache_write
+    if usage.input_image:
+        prompt["image_tokens"] = usage.input_image
+    completion = {
+        "reasoning_tokens": usage.output_reasoning,
+        "audio_tokens": usage.output_audio,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    if usage.output_image:
+        completion["image_tokens"] = usage.output_image
+    return {
+        "prompt_tokens": usage.input_total,
+        "completion_tokens": usage.output_total,
+        "total_tokens": usage.input_total + usage.output_total,
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": completion,
+    }

@@ -122,12 +122,15 @@ def write_usage(usage: Usage | None, extra: Extension | None) -> dict[str, Any] 
     known_given = _object(kept.pop("input_tokens_details", None))
     known_made = _object(kept.pop("output_tokens_details", None))
     always = () if known_given or known_made or kept else ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    details = {
+        "input_tokens_details": _details(given, known_given, always),
+        "output_tokens_details": _details(made, known_made, always),
+    }
     return {
         "input_tokens": usage.input_total,
-        "input_tokens_details": _details(given, known_given, always),
         "output_tokens": usage.output_total,
-        "output_tokens_details": _details(made, known_made, always),
         "total_tokens": usage.input_total + usage.output_total,
+        **{name: counts for name, counts in details.items() if counts},
         **kept,
     }
 

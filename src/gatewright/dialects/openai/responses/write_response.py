@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gatewright.core.chat import Extension, Text
 from gatewright.core.codec import StreamContext
 from gatewright.core.events import ChatResponse, Event, LogprobsDelta, PartBegin, PartEnd, Start, UsageReport
@@ -10,6 +12,9 @@ from gatewright.dialects.openai.responses.names import object_members, own
 from gatewright.dialects.openai.responses.write_stream import ResponsesEncoder
 from gatewright.wire.json_object import render_json
 
+_OWN: Final = ("id", "object", "created_at", "model", "output", "usage")
+"""What is not kept in the extension of a failed answer."""
+
 
 def encode_response(response: ChatResponse, context: StreamContext) -> bytes:
     """A client's answer body."""
@@ -17,7 +22,9 @@ def encode_response(response: ChatResponse, context: StreamContext) -> bytes:
     writer.encode(_events(response))
     answer = writer.answer()
     if response.failure is not None:
-        answer |= {"status": "failed", "error": answer_error(response.failure), **own(response.extra)}
+        failed = {"status": "failed", "error": answer_error(response.failure)}
+        kept = own(response.extra)
+        answer = {**failed, **kept, **{name: answer[name] for name in _OWN}} if kept else {**answer, **failed}
     return bytes(render_json(answer))
 
 
