@@ -1,0 +1,93 @@
+"""Words that several modules of the Ollama dialect share."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from gatewright.core.chat import Extension
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.events import Finish, FinishReason
+from gatewright.core.fields import Fields
+
+NAME: Final = "ollama.chat"
+EMBED: Final = "ollama.embed"
+RAW_INPUT: Final = "_raw"
+"""The member that holds tool arguments which are no JSON object, as text."""
+
+OWN: Final = Extension(NAME, {})
+"""Marks what was read from this API though it needs no member of its own."""
+
+_PREFIX: Final = "gwcall_"
+_MADE_UP: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{24}}")
+_REASONS: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "load": "stop",
+    "unload": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+    "pause": "pause",
+    "error": "error",
+}
+_fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
+
+
+def is_own(extra: Extension | None) -> bool:
+    """Whether this dialect wrote the extension."""
+    return extra is not None and extra.dialect == NAME
+
+
+def own(extra: Extension | None) -> dict[str, Any]:
+    """The members of an extension that this dialect wrote; empty for any other."""
+    return dict(extra.members) if extra is not None and extra.dialect == NAME else {}
+
+
+def mark(extra: Extension | None) -> Extension:
+    """An extension of this dialect, empty when there is nothing to keep."""
+    return OWN if extra is None else extra
+
+
+def make_call_id(*where: object) -> str:
+    """The id of the call at `where`: the same each time, of letters, digits and `_`, short enough for every API."""
+    spelled = "\0".join(map(str, where)).encode("utf-8", "replace")
+    return _PREFIX + blake2b(spelled, digest_size=12).hexdigest()
+
+
+def is_made_up(call_id: str) -> bool:
+    """Whether an id was made by `make_call_id`, so that no server knows it."""
+    return _MADE_UP.fullmatch(call_id) is not None
+
+
+def is_object(text: str | bytes | Raw) -> bool:
+    """Whether `text` is a JSON object."""
+    try:
+        _fields.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def read_reason(native: str | None, *, has_calls: bool) -> Finish:
+    """The finish that a `done_reason` means; calls of tools end with `stop` too."""
+    reason = _REASONS.get(native or "stop", "stop")
+    if has_calls and reason == "stop":
+        reason = "tool_calls"
+    return Finish(reason=reason, native=native, dialect=NAME)
+
+
+def write_reason(finish: Finish | None) -> str | None:
+    """The `done_reason` of a finish. Those the API does not define are told by the hub's word, as clients take any."""
+    if finish is None:
+        return "stop"
+    if finish.dialect == NAME:
+        return finish.native
+    return "stop" if finish.reason == "tool_calls" else finish.reason
+
+
+def bad_answer(problem: str) -> GatewayError:
+    """The error for an answer no client could read."""
+    return GatewayError(Kind.UPSTREAM_BAD_RESPONSE, f"The provider's answer is not usable: {problem}.")
