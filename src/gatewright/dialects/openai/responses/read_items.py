@@ -65,7 +65,11 @@ def read_made(
             item = {"type": _MESSAGE} if is_typed and tokens is None else {}
             return _read_message(fields, error, item, tokens)
         case "reasoning":
-            return _read_reasoning(fields)
+            keyed, item = _read_reasoning(fields)
+            if keyed[0][0] == PREVIOUS_KEY and tokens is not None:
+                # Another gateway's mark, which comes when the part it belongs to has ended: for its client alone.
+                return [(WHOLE, Native(dialect=NAME, kind=kind, raw=raw))], {}
+            return keyed, item
         case "function_call":
             return _read_call(fields, "arguments")
         case "custom_tool_call":

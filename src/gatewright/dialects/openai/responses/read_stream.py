@@ -24,6 +24,7 @@ from gatewright.core.events import (
     LogprobsDelta,
     PartBegin,
     PartEnd,
+    SignatureDelta,
     Start,
     TokenLogprob,
     UsageReport,
@@ -415,7 +416,11 @@ class ResponsesDecoder:
                 for citation in part.citations[slot.citations :]:
                     self._out.append(CitationDelta(0, slot.part, citation))
                 slot.citations = max(slot.citations, len(part.citations))
-            case Reasoning() | Refusal():
+            case Reasoning():
+                self._give_rest(slot, part.text)
+                if part.signature is not None:
+                    self._out.append(SignatureDelta(0, slot.part, part.signature))
+            case Refusal():
                 self._give_rest(slot, part.text)
             case ToolCall():
                 self._give_rest(slot, part.arguments)

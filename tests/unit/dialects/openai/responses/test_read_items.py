@@ -118,10 +118,16 @@ def test_the_last_part_of_an_item_carries_its_members() -> None:
 
 
 def test_a_signature_of_the_part_before_is_no_part_of_its_own() -> None:
-    [(key, part)] = read({**REASONING, "encrypted_content": "gatewright.google+previous:G"})
+    item = {**REASONING, "encrypted_content": "gatewright.google+previous:G"}
+    [(key, part)], _ = read_item(Raw(json.dumps(item).encode()), "i", Kind.MALFORMED_REQUEST)
     assert key == ("previous", 0)
     assert isinstance(part, Reasoning)
     assert part.signature == Opaque("google", "G")
+
+
+def test_in_an_answer_such_a_signature_is_passed_on_whole() -> None:
+    [(_, part)] = read({**REASONING, "encrypted_content": "gatewright.google+previous:G"})
+    assert bare(part) == ("Native", "reasoning")
 
 
 def test_unknown_content_stays_with_its_message() -> None:
