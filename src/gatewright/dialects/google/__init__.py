@@ -8,7 +8,7 @@ from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec
 from gatewright.core.surface import Dialect, Surface
 from gatewright.dialects.google import count, embeddings
 from gatewright.dialects.google.errors import read_fault, render_error, render_stream_error
-from gatewright.dialects.google.names import EMBED, NAME
+from gatewright.dialects.google.members import EMBED, NAME
 from gatewright.dialects.google.read_request import decode_request
 from gatewright.dialects.google.read_response import decode_response
 from gatewright.dialects.google.read_stream import stream_decoder

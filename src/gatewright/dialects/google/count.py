@@ -17,8 +17,7 @@ from gatewright.core.fields import Fields
 from gatewright.core.loss import LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.google import read_request, write_request
-from gatewright.dialects.google.members import Members, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members, own_members
 
 _WHOLE: Final = "generateContentRequest"
 _fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)

@@ -17,8 +17,7 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
-from gatewright.dialects.google.members import Members, own_members
-from gatewright.dialects.google.names import EMBED
+from gatewright.dialects.google.members import EMBED, Members, own_members
 from gatewright.dialects.google.usage import read_counts
 
 _TASKS: Final = {

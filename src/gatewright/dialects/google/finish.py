@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import Extension
 from gatewright.core.events import Finish, FinishReason
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME
 
 UNSPECIFIED: Final = "FINISH_REASON_UNSPECIFIED"
 _NUMBERS: Final = (

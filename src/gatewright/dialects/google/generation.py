@@ -11,8 +11,7 @@ from gatewright.core.chat import ChatRequest, Extension, ResponseFormat, Samplin
 from gatewright.core.chat import ReasoningConfig as Reasoning
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
-from gatewright.dialects.google.members import Members, merged, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members, merged, own_members
 from gatewright.dialects.google.schema import to_json_schema
 from gatewright.wire.json_object import render_json
 

@@ -20,6 +20,10 @@ from gatewright.wire.json_object import JsonObject
 
 _SNAKE: Final = re.compile(r"[a-z][a-zA-Z0-9]*(?:_[a-z0-9]+)+")
 _FIRST: Final = re.compile(r"_([a-z0-9])")
+NAME: Final = "google.generate_content"
+"""The dialect under whose name extensions, opaque blobs and native parts travel through the hub."""
+EMBED: Final = "google.embed_content"
+"""The same, for embeddings."""
 _FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 

@@ -23,8 +23,7 @@ from gatewright.core.chat import (
     Video,
 )
 from gatewright.dialects.google.call_ids import CallIds
-from gatewright.dialects.google.members import Members, text_of
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members, text_of
 from gatewright.dialects.google.signatures import read_signature, read_thought, standard_base64
 from gatewright.wire.json_object import mend_surrogates, render_json
 

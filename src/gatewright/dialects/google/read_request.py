@@ -11,9 +11,9 @@ from msgspec import Raw, Struct
 from gatewright.core.chat import Bound, ChatRequest, Extension, Message, Part, Role, Text
 from gatewright.core.fields import Fields
 from gatewright.dialects.google.generation import read_generation
-from gatewright.dialects.google.members import Members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members
 from gatewright.dialects.google.read_parts import NULL, Place, read_part
+from gatewright.dialects.google.thoughts import join_thoughts
 from gatewright.dialects.google.tools import read_tool_config, read_tools
 from gatewright.wire.json_object import render_json
 
@@ -45,7 +45,7 @@ def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
     body = Members(fields)
     place = Place()
     system = _system(body, place)
-    messages = _contents(body, place)
+    messages = join_thoughts(_contents(body, place))
     tools = read_tools(body)
     choice, tool_config = read_tool_config(body)
     generation = read_generation(body)

@@ -16,8 +16,7 @@ from gatewright.dialects.google.errors import read_failure
 from gatewright.dialects.google.finish import read_finish, read_word
 from gatewright.dialects.google.grounding import read_citations
 from gatewright.dialects.google.logprobs import read_logprobs
-from gatewright.dialects.google.members import Members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members
 from gatewright.dialects.google.read_parts import NULL, read_part
 from gatewright.dialects.google.usage import read_usage
 

@@ -34,8 +34,7 @@ from gatewright.dialects.google.finish import UNSPECIFIED, read_finish, read_wor
 from gatewright.dialects.google.grounding import read_citations
 from gatewright.dialects.google.json_array import ArraySplitter
 from gatewright.dialects.google.logprobs import joined, read_logprobs
-from gatewright.dialects.google.members import Members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members
 from gatewright.dialects.google.partial_args import PartialArguments, is_partial
 from gatewright.dialects.google.read_parts import read_call, read_part
 from gatewright.dialects.google.read_response import BAD, Calls, read_blocked, read_created

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.core.chat import Opaque, Reasoning, carry, uncarry
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME
 
 SKIP: Final = "skip_thought_signature_validator"
 """Google's documented stand-in for the signature of a call that Gemini did not make.

@@ -14,8 +14,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import Extension, NativeTool, Tool, ToolChoice
 from gatewright.core.loss import Feature, LossReport
-from gatewright.dialects.google.members import Members, merged, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members, merged, own_members
 from gatewright.dialects.google.schema import to_json_schema
 from gatewright.wire.json_object import render_json
 

@@ -15,8 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.usage import Usage
-from gatewright.dialects.google.members import Members, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, Members, own_members
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
 _Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]

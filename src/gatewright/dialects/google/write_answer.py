@@ -28,8 +28,7 @@ from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.usage import Usage
 from gatewright.dialects.google.call_ids import is_made_up
 from gatewright.dialects.google.finish import write_word
-from gatewright.dialects.google.members import merged, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import NULL
 from gatewright.dialects.google.signatures import write_signature, write_thought
 from gatewright.dialects.google.usage import write_usage

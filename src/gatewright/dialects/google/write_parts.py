@@ -31,8 +31,7 @@ from gatewright.core.chat import Message as HubMessage
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.google.call_ids import is_made_up
-from gatewright.dialects.google.members import merged, own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import is_object_text
 from gatewright.wire.json_object import mend_surrogates
 

@@ -21,8 +21,7 @@ from gatewright.core.chat import ChatRequest, Message, Part, Reasoning, Text, To
 from gatewright.core.loss import Feature, LossReport, refuse_bound
 from gatewright.core.traits import Traits
 from gatewright.dialects.google.generation import write_generation
-from gatewright.dialects.google.members import own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, own_members
 from gatewright.dialects.google.read_parts import NULL
 from gatewright.dialects.google.signatures import SKIP
 from gatewright.dialects.google.tools import write_tool_config, write_tools

@@ -33,8 +33,7 @@ from gatewright.core.events import (
 from gatewright.dialects.google.errors import render_stream_error
 from gatewright.dialects.google.grounding import write_citations
 from gatewright.dialects.google.logprobs import write_logprobs
-from gatewright.dialects.google.members import own_members
-from gatewright.dialects.google.names import NAME
+from gatewright.dialects.google.members import NAME, own_members
 from gatewright.dialects.google.write_answer import blocked_feedback, usage_member, write_end, write_part
 
 _encoder = msgspec.json.Encoder()
