@@ -279,6 +279,20 @@ def test_what_a_new_connection_loses_is_not_sent_again(monkeypatch: pytest.Monke
     exercise(monkeypatch, body)
 
 
+def test_cancelling_a_request_on_a_pooled_connection_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        await make_idle(world, 1)
+        call = world.send()
+        await rounds()
+        call.cancel()
+        await rounds()
+        assert call.cancelled()
+        assert world.transports[0].aborted
+        assert world.pools.count() == (0, 0)
+
+    exercise(monkeypatch, body)
+
+
 def test_sending_again_ends_where_every_connection_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(world: World) -> None:
         sends = 0
