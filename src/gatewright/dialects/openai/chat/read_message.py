@@ -42,9 +42,9 @@ class MessageReader:
         signature = read_thought_signature(message)
         raw = message.peek("content")
         content = list(read_content(message, is_assistant=True))
-        if content == [Text(text="")] and signature is None:
+        if raw is not None and content in ([], [Text(text="")]) and signature is None:
             content = []
-            message.keep("content", raw or Raw(b'""'))
+            message.keep("content", raw)  # it says nothing, but it was there
         if signature is not None:
             last = next((n for n in reversed(range(len(content))) if isinstance(content[n], Text)), None)
             if last is None:
