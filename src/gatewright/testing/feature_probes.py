@@ -34,7 +34,7 @@ from gatewright.core.chat import (
     ToolResult,
     Video,
 )
-from gatewright.core.loss import Feature, LossReport, Outcome
+from gatewright.core.loss import Feature, Loss, LossReport, Outcome
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
 
@@ -101,9 +101,7 @@ PROBES: Final[Mapping[Feature, ChatRequest]] = {
     Feature.IMAGE_DETAIL: _user(Image(source=Source(data=PIXEL, media_type="image/png"), detail="low")),
     Feature.AUDIO: _user(Audio(source=Source(data=WAV, media_type="audio/wav"))),
     Feature.VIDEO: _user(Video(source=Source(data="AAAA", media_type="video/mp4"))),
-    Feature.DOCUMENT: _user(
-        File(source=Source(data=PDF, media_type="application/pdf", filename="report.pdf"), title="report")
-    ),
+    Feature.DOCUMENT: _user(File(source=Source(data=PDF, media_type="application/pdf", filename="report.pdf"))),
     Feature.FILE_ID: _user(File(source=Source(file_id="file-1", dialect=FOREIGN))),
     Feature.TOOLS: _with(
         tools=(WEATHER, TIME),
@@ -175,13 +173,23 @@ _SEVERITY: Final = {Outcome.APPROXIMATED: 1, Outcome.DROPPED: 2, Outcome.REFUSED
 
 def probe(dialect: Dialect, feature: Feature) -> Outcome | None:
     """What becomes of a feature in a request of this chat dialect; None when it is carried over exactly."""
+    request = probe_request(dialect, feature)
+    usual = {loss.feature for loss in _losses(dialect, BASE)} - {feature}
+    found = [loss.outcome for loss in _losses(dialect, request) if loss.feature not in usual]
+    return max(found, key=_SEVERITY.__getitem__) if found else None
+
+
+def probe_request(dialect: Dialect, feature: Feature) -> ChatRequest:
+    """The probe as it is put to a dialect: what only the issuer can take back is the dialect's own."""
+    return _own(PROBES[feature], dialect.name) if feature in _OWN else PROBES[feature]
+
+
+def _losses(dialect: Dialect, request: ChatRequest) -> list[Loss]:
     if dialect.chat is None:
         raise ValueError(f"{dialect.name} is no chat dialect")
     report = LossReport("permissive")
-    request = _own(PROBES[feature], dialect.name) if feature in _OWN else PROBES[feature]
-    dialect.chat.encode_request(request, Traits(has_adaptive_reasoning=False), report)
-    found = [loss.outcome for loss in report.entries if loss.feature is feature]
-    return max(found, key=_SEVERITY.__getitem__) if found else None
+    dialect.chat.encode_request(request, Traits(), report)
+    return report.entries
 
 
 _OWN: Final = frozenset((Feature.REASONING_REPLAY, Feature.FILE_ID))
