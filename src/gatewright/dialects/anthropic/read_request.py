@@ -6,9 +6,10 @@ that the hub does not know stay under those names in the request's extension.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
 from gatewright.core.chat import (
     ChatRequest,
@@ -31,6 +32,14 @@ from gatewright.wire.json_object import JsonObject, render_json
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
 _TIERS: Final = {"standard_only": "default"}
 _CUSTOM: Final = "custom"
+
+
+class _PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
+    role: Literal["user", "assistant", "system"]
+    content: Raw
+
+
+_plain_messages = msgspec.json.Decoder(list[_PlainMessage])
 
 
 def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
@@ -75,15 +84,31 @@ def _nested(members: dict[str, Extension | None]) -> Extension | None:
 
 
 def _messages(body: JsonObject) -> tuple[Message, ...]:
-    system = read_content(body, "system")
+    system = read_content(body.raw("system"), "", "system")
     messages = [Message(role="system", parts=system)] if system else []
-    for item in body.required_objects("messages"):
-        role = _ROLES.get(item.required_string("role"))
-        if role is None:
-            raise item.error("role", "must be user, assistant or system")
-        parts = read_content(item, "content")
-        messages.append(Message(role=role, parts=parts, extra=item.rest(NAME)))
+    raw = body.raw("messages")
+    if raw is None:
+        raise body.error("messages", "is missing")
+    try:
+        # As nearly all clients write messages: with these two members alone.
+        plain = _plain_messages.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        objects = JsonObject({"messages": raw}).required_objects("messages")
+        return (*messages, *[_message(item) for item in objects])
+    for index, item in enumerate(plain):
+        parts = read_content(item.content, f"messages[{index}]", "content")
+        messages.append(Message(role=item.role, parts=parts))
     return tuple(messages)
+
+
+def _message(item: JsonObject) -> Message:
+    role = _ROLES.get(item.required_string("role"))
+    if role is None:
+        raise item.error("role", "must be user, assistant or system")
+    content = item.raw("content")
+    if content is None:
+        raise item.error("content", "is missing")
+    return Message(role=role, parts=read_content(content, item.path, "content"), extra=item.rest(NAME))
 
 
 def _tools(body: JsonObject) -> list[tuple[JsonObject, Raw]]:
