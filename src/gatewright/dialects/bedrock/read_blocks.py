@@ -99,9 +99,9 @@ def _read_plain(item: Raw, path: str, kind: Kind) -> Part | None:
             return None
         return Text(text=text) if text else Text(text="", extra=OWN)
     if use is not None:
-        if result is not None or use.name == JSON_TOOL or bytes(use.input) == b"null":
+        if result is not None or bytes(use.input) == b"null":
             return None
-        return ToolCall(id=use.toolUseId, name=read_tool_name(use.name), arguments=_text(use.input))
+        return _called(use.toolUseId, use.name, _text(use.input), None, kind)
     if result is None:
         return None
     inner = f"{path}.toolResult.content"
@@ -131,7 +131,7 @@ def _read_block(block: JsonObject, item: Raw, kind: Kind) -> Part:
     if block.has("text"):
         return Text(text=block.required_string("text"), extra=block.rest(NAME))
     if (inner := block.object("toolUse")) is not None:
-        return _read_tool_use(block, inner, item)
+        return _read_tool_use(block, inner, item, kind)
     if (inner := block.object("toolResult")) is not None:
         return _read_tool_result(block, inner, item, kind)
     if (inner := block.object("reasoningContent")) is not None:
@@ -185,16 +185,23 @@ def _read_guarded(block: JsonObject, raw: Raw, item: Raw) -> Part:
     return Native(dialect=NAME, kind="guardContent", raw=item)
 
 
-def _read_tool_use(block: JsonObject, use: JsonObject, item: Raw) -> Part:
-    kind = use.string("type")
-    if kind is not None and kind != "tool_use":
+def _read_tool_use(block: JsonObject, use: JsonObject, item: Raw, kind: Kind) -> Part:
+    type_ = use.string("type")
+    if type_ is not None and type_ != "tool_use":
         return Native(dialect=NAME, kind="toolUse", raw=item)
     call, name, given = use.required_string("toolUseId"), use.required_string("name"), use.raw("input")
     arguments = "{}" if given is None else _text(given)
-    if name == JSON_TOOL:
-        return Text(text=arguments)
-    kept = {} if kind is None else {"type": render_json(kind)}
-    return ToolCall(id=call, name=read_tool_name(name), arguments=arguments, extra=_extra(block, use, kept))
+    kept = {} if type_ is None else {"type": render_json(type_)}
+    return _called(call, name, arguments, _extra(block, use, kept), kind)
+
+
+def _called(call: str, name: str, arguments: str, extra: Extension | None, kind: Kind) -> Part:
+    """A call. In an answer, a name may be one that was written for the upstream; a client's names are its own."""
+    if kind is Kind.UPSTREAM_BAD_RESPONSE:
+        if name == JSON_TOOL:
+            return Text(text=arguments)
+        name = read_tool_name(name)
+    return ToolCall(id=call, name=name, arguments=arguments, extra=extra)
 
 
 def _text(raw: Raw) -> str:

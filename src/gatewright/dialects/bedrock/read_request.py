@@ -22,7 +22,7 @@ from gatewright.core.chat import (
 from gatewright.core.errors import Kind
 from gatewright.core.fields import Fields
 from gatewright.dialects.bedrock.model_fields import ModelFields, read_effort, read_model_fields
-from gatewright.dialects.bedrock.names import NAME, read_tool_name
+from gatewright.dialects.bedrock.names import NAME
 from gatewright.dialects.bedrock.read_blocks import read_blocks, read_cache_point
 from gatewright.wire.json_object import JsonObject, render_json
 
@@ -150,7 +150,7 @@ def _read_tool(spec: JsonObject) -> Tool:
     schema = spec.object("inputSchema")
     parameters = None if schema is None else schema.raw("json")
     return Tool(
-        name=read_tool_name(name),
+        name=name,
         description=description,
         parameters=parameters,
         strict=strict,
@@ -163,7 +163,7 @@ def _read_choice(config: JsonObject) -> ToolChoice | None:
     if choice is None:
         return None
     if (named := choice.object("tool")) is not None:
-        return ToolChoice(mode="named", name=read_tool_name(named.required_string("name")))
+        return ToolChoice(mode="named", name=named.required_string("name"))
     if choice.has("any"):
         return ToolChoice(mode="required")
     if choice.has("auto"):

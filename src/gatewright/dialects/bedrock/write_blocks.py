@@ -138,7 +138,7 @@ class RequestWriter(Struct):
         match part:
             case Text():
                 self._tell_signature(part.signature, path)
-                return write_text(part)
+                return self._text(part, path)
             case ToolCall():
                 self._tell_signature(part.signature, path)
                 if part.is_custom:
@@ -158,6 +158,12 @@ class RequestWriter(Struct):
                 return None
             case _:
                 return self._medium(part, path)
+
+    def _text(self, part: Text, path: str) -> Block | None:
+        if part.citations and not any(own(citation.extra) for citation in part.citations):
+            self.report.dropped(Feature.CITATIONS, path, "the words are sent without them")
+            return {"text": part.text} if part.text else None
+        return write_text(part)
 
     def _tell_signature(self, signature: Opaque | None, path: str) -> None:
         if signature is not None:

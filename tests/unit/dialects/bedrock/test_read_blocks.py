@@ -37,8 +37,11 @@ def raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode())
 
 
-def blocks(*content: Any) -> tuple[Part, ...]:
-    return read_blocks([raw(block) for block in content], "content", Kind.MALFORMED_REQUEST)
+def blocks(*content: Any, kind: Kind = Kind.MALFORMED_REQUEST) -> tuple[Part, ...]:
+    return read_blocks([raw(block) for block in content], "content", kind)
+
+
+TYPED = Extension(NAME, {"type": raw("tool_use")})
 
 
 def b64(text: str) -> str:
@@ -82,16 +85,11 @@ def b64(text: str) -> str:
             {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": [1.50, None]}}},
             ToolCall(id="t1", name="f", arguments='{"a":[1.5,null]}'),
         ),
-        (
-            {"toolUse": {"toolUseId": "t1", "name": "gwx-a-2Eb", "input": {}}},
-            ToolCall(id="t1", name="a.b", arguments="{}"),
-        ),
         ({"toolUse": {"toolUseId": "t1", "name": "f", "input": None}}, ToolCall(id="t1", name="f", arguments="{}")),
         (
             {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}, "type": "tool_use"}},
             ToolCall(id="t1", name="f", arguments="{}", extra=Extension(NAME, {"type": raw("tool_use")})),
         ),
-        ({"toolUse": {"toolUseId": "t1", "name": JSON_TOOL, "input": {"a": 1}}}, Text(text='{"a":1}')),
         (
             {"toolResult": {"toolUseId": "t1", "content": [{"text": "ok"}, {"image": PNG}], "status": "error"}},
             ToolResult(
@@ -147,6 +145,23 @@ def b64(text: str) -> str:
 )
 def test_blocks(block: dict[str, Any], part: Part) -> None:
     assert blocks(block) == (part,)
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "part"),
+    [
+        ("gwx-a-2Eb", {}, ToolCall(id="t1", name="a.b", arguments="{}")),
+        ("gwx-a-2Eb", {"type": "tool_use"}, ToolCall(id="t1", name="a.b", arguments="{}", extra=TYPED)),
+        (JSON_TOOL, {}, Text(text="{}")),
+        (JSON_TOOL, {"type": "tool_use"}, Text(text="{}")),
+    ],
+)
+def test_names_written_for_the_upstream_are_read_in_answers_alone(name: str, extra: dict[str, Any], part: Part) -> None:
+    block = {"toolUse": {"toolUseId": "t1", "name": name, "input": {}, **extra}}
+    assert blocks(block, kind=Kind.UPSTREAM_BAD_RESPONSE) == (part,)
+    (said,) = blocks(block)
+    assert isinstance(said, ToolCall)
+    assert said.name == name
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from gatewright.core.chat import (
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.names import NAME
-from gatewright.dialects.bedrock.read_blocks import uncarry_blob
+from gatewright.dialects.bedrock.read_blocks import OWN, uncarry_blob
 from gatewright.dialects.bedrock.write_blocks import carry_blob, write_answer_blocks
 
 APPROXIMATED, DROPPED, REFUSED = Outcome.APPROXIMATED, Outcome.DROPPED, Outcome.REFUSED
@@ -101,18 +101,6 @@ def written(*parts: Part, report: LossReport | None = None, model: str = CLAUDE,
         ),
         (Reasoning(encrypted=Opaque(NAME, "AAAA")), {"reasoningContent": {"redactedContent": "AAAA"}}),
         (Native(dialect=NAME, kind="new", raw=msgspec.Raw(b'{"new": 1}')), {"new": 1}),
-        (
-            Text(text="5", citations=(Citation(url="https://a", title="t", quote="q", start=1, end=2), Citation())),
-            {
-                "citationsContent": {
-                    "content": [{"text": "5"}],
-                    "citations": [
-                        {"title": "t", "sourceContent": [{"text": "q"}], "location": {"web": {"url": "https://a"}}},
-                        {},
-                    ],
-                }
-            },
-        ),
     ],
 )
 def test_parts(part: Part, block: dict[str, Any]) -> None:
@@ -152,6 +140,11 @@ def test_parts(part: Part, block: dict[str, Any]) -> None:
             Text(text="Hi", signature=Opaque("google.generate_content", "s")),
             {"text": "Hi"},
             (Feature.REASONING_REPLAY, DROPPED),
+        ),
+        (
+            Text(text="5", citations=(Citation(url="https://a", title="t"),)),
+            {"text": "5"},
+            (Feature.CITATIONS, DROPPED),
         ),
         (
             ToolCall(id="t", name="f", arguments="free", is_custom=True),
@@ -214,6 +207,22 @@ def test_blobs_are_base64_and_come_back(blob: Opaque) -> None:
     [
         (Text(text="Hi"), [{"text": "Hi"}], []),
         (Text(text=""), [], []),
+        (Text(text="", extra=OWN), [{"text": ""}], []),
+        (
+            Text(text="5", citations=(Citation(url="https://a", title="t", quote="q", start=1, end=2), Citation())),
+            [
+                {
+                    "citationsContent": {
+                        "content": [{"text": "5"}],
+                        "citations": [
+                            {"title": "t", "sourceContent": [{"text": "q"}], "location": {"web": {"url": "https://a"}}},
+                            {},
+                        ],
+                    }
+                }
+            ],
+            [],
+        ),
         (
             ToolCall(id="call|1", name="a.b", arguments='{"a":1}'),
             [{"toolUse": {"toolUseId": "call|1", "name": "a.b", "input": {"a": 1}}}],
