@@ -13,7 +13,7 @@ from gatewright.dialects.ollama.clock import render_time
 _encoder = msgspec.json.Encoder()
 
 
-class _Details(Struct):
+class _Details(Struct, frozen=True):
     parent_model: str = ""
     format: str = ""
     family: str = ""
