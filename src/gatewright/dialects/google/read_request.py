@@ -96,6 +96,7 @@ def _contents(body: Members, place: Place) -> list[Message]:
     if spelled is None:
         raise body.error("contents", "is missing")
     if bytes(spelled)[:1] == b"{":
+        body.drop("contents")
         return [_content(spelled, "contents", place)]
     return [_content(raw, f"contents[{index}]", place) for index, raw in enumerate(body.items("contents") or ())]
 

@@ -79,8 +79,18 @@ def test_an_upstreams_error() -> None:
 
 @pytest.mark.parametrize(
     ("delay", "seconds"),
-    [("34.4s", 34.4), ("2s", 2.0), ("0s", 0.0), ("x", None), ("xs", None), (5, None), ("-1s", None), ("infs", None), ("nans", None)],
-)  # fmt: skip
+    [
+        ("34.4s", 34.4),
+        ("2s", 2.0),
+        ("0s", 0.0),
+        ("x", None),
+        ("xs", None),
+        (5, None),
+        ("-1s", None),
+        ("infs", None),
+        ("nans", None),
+    ],
+)
 def test_the_delay_that_an_upstream_tells(delay: object, seconds: float | None) -> None:
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
     fault = read_fault(fault_body(code=429, message="quota", status="RESOURCE_EXHAUSTED", details=details), {})
@@ -104,8 +114,18 @@ def test_what_no_waiting_mends() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b"[1]", b"null", b'{"error":null}', b'{"error":{"message":1,"details":[1,{"@type":2}]}}', b"\xff", b"[" * 5000],
-)  # fmt: skip
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"[1]",
+        b"null",
+        b'{"error":null}',
+        b'{"error":{"message":1,"details":[1,{"@type":2}]}}',
+        b"\xff",
+        b"[" * 5000,
+    ],
+)
 def test_any_other_answer_is_quoted(body: bytes) -> None:
     assert read_fault(body, {}).message
 
@@ -117,7 +137,11 @@ def test_an_error_that_is_a_text() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "code"),
     [
-        ({"code": 429, "message": "slow", "status": "RESOURCE_EXHAUSTED"}, Kind.UPSTREAM_RATE_LIMITED, "RESOURCE_EXHAUSTED"),
+        (
+            {"code": 429, "message": "slow", "status": "RESOURCE_EXHAUSTED"},
+            Kind.UPSTREAM_RATE_LIMITED,
+            "RESOURCE_EXHAUSTED",
+        ),
         ({"code": 503, "message": "busy", "status": "UNAVAILABLE"}, Kind.UPSTREAM_OVERLOADED, "UNAVAILABLE"),
         ({"code": 504}, Kind.UPSTREAM_TIMEOUT, None),
         ({"code": 500, "message": ""}, Kind.UPSTREAM_FAILED, None),
@@ -126,7 +150,7 @@ def test_an_error_that_is_a_text() -> None:
         ("text", Kind.UPSTREAM_FAILED, None),
         (5, Kind.UPSTREAM_FAILED, None),
     ],
-)  # fmt: skip
+)
 def test_a_failure_in_a_stream(error: object, kind: Kind, code: str | None) -> None:
     failure = read_failure(error)
     assert isinstance(failure, Failure)

@@ -12,7 +12,13 @@ CASES = [
         Usage(input_total=8, output_total=439, output_reasoning=419),
     ),
     (
-        {"promptTokenCount": 15, "candidatesTokenCount": 18, "thoughtsTokenCount": 742, "toolUsePromptTokenCount": 770, "totalTokenCount": 1545},
+        {
+            "promptTokenCount": 15,
+            "candidatesTokenCount": 18,
+            "thoughtsTokenCount": 742,
+            "toolUsePromptTokenCount": 770,
+            "totalTokenCount": 1545,
+        },
         Usage(input_total=785, output_total=760, output_reasoning=742),
     ),
     # The total says that the candidates include the thoughts.
@@ -21,7 +27,10 @@ CASES = [
         Usage(input_total=10, output_total=30, output_reasoning=20),
     ),
     # Candidates are left out, not zero.
-    ({"promptTokenCount": 10, "totalTokenCount": 25, "thoughtsTokenCount": 5}, Usage(input_total=10, output_total=15, output_reasoning=5)),
+    (
+        {"promptTokenCount": 10, "totalTokenCount": 25, "thoughtsTokenCount": 5},
+        Usage(input_total=10, output_total=15, output_reasoning=5),
+    ),
     ({"totalTokenCount": 25, "candidatesTokenCount": 5}, Usage(input_total=20, output_total=5)),
     (
         {"promptTokenCount": 10, "cachedContentTokenCount": 4, "candidatesTokenCount": 1, "totalTokenCount": 11},
@@ -32,7 +41,11 @@ CASES = [
             "promptTokenCount": 300,
             "candidatesTokenCount": 1290,
             "totalTokenCount": 1590,
-            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 10}, {"modality": "IMAGE", "tokenCount": 258}, {"modality": 4, "tokenCount": 32}],
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 10},
+                {"modality": "IMAGE", "tokenCount": 258},
+                {"modality": 4, "tokenCount": 32},
+            ],
             "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}, {"modality": "AUDIO"}],
             "trafficType": "ON_DEMAND",
             "serviceTier": "standard",
@@ -41,7 +54,7 @@ CASES = [
     ),
     # A total that fits no rule comes back as it was.
     ({"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 99}, Usage(input_total=3, output_total=4)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reported", "expected"), CASES)
@@ -62,8 +75,17 @@ def test_chunks_tell_the_totals(reported: dict[str, object], expected: Usage) ->
 
 @pytest.mark.parametrize(
     "reported",
-    [b"null", b"[]", b"{}", b'{"trafficType":"ON_DEMAND"}', b'{"promptTokenCount":-1}', b'{"promptTokenCount":"x"}', b'{"promptTokenCount":1e30}', b"{"],
-)  # fmt: skip
+    [
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"trafficType":"ON_DEMAND"}',
+        b'{"promptTokenCount":-1}',
+        b'{"promptTokenCount":"x"}',
+        b'{"promptTokenCount":1e30}',
+        b"{",
+    ],
+)
 def test_what_makes_no_sense_gives_no_number(reported: bytes) -> None:
     assert read_usage(Raw(reported)) == (None, None)
     assert read_counts(Raw(reported)) is None
