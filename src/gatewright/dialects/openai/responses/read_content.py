@@ -28,6 +28,27 @@ class _Logprob(msgspec.Struct):
     top_logprobs: tuple[_Logprob, ...] = ()
 
 
+class _PlainText(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A text part with nothing special about it, which nearly all are."""
+
+    type: str
+    text: str
+    annotations: tuple[()] | None = None
+    logprobs: tuple[()] | None = None
+
+
+_PLAIN: Final = {
+    # (annotations told, log probabilities told, is an answer): the extension's `part`
+    (True, False, True): {"part": Raw(b'{"annotations":[]}')},
+    (True, False, False): {"part": Raw(b'{"annotations":[]}')},
+    (True, True, True): {"part": Raw(b'{"annotations":[],"logprobs":0}')},
+    (True, True, False): {"part": Raw(b'{"logprobs":[],"annotations":[]}')},
+    (False, True, True): {"part": Raw(b'{"logprobs":0}')},
+    (False, True, False): {"part": Raw(b'{"logprobs":[]}')},
+    (False, False, True): {},
+    (False, False, False): {},
+}
+_plain = msgspec.json.Decoder(_PlainText)
 _logprobs: msgspec.json.Decoder[list[_Logprob]] = msgspec.json.Decoder(list[_Logprob])
 
 
@@ -65,6 +86,14 @@ def read_content(
     `default` is the text type usual in this place. `tokens` takes the log probabilities of an answer; without it they
     stay in the extension, as part of a request's history. Unknown types become `Native`.
     """
+    try:
+        plain = _plain.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    else:
+        if plain.type == default:
+            told = plain.annotations is not None, plain.logprobs is not None, tokens is not None
+            return Text(text=plain.text), dict(_PLAIN[told])
     fields = JsonObject.parse(raw, path, error)
     kind = fields.string("type") or default
     match kind:

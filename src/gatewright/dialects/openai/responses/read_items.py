@@ -7,6 +7,7 @@ be put together again, also from the parts of a stream. Items the hub does not k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -79,7 +80,7 @@ def read_made(
 
 
 def _closed(
-    parts: list[tuple[Key, Part, dict[str, Raw]]], item: dict[str, Raw]
+    parts: Sequence[tuple[Key, Part, dict[str, Raw]]], item: dict[str, Raw]
 ) -> tuple[list[tuple[Key, Part]], dict[str, Raw]]:
     """Parts with the extensions that hold them together."""
     closed: list[tuple[Key, Part]] = []
@@ -124,34 +125,34 @@ def _read_message(
 
 
 def _read_reasoning(fields: JsonObject) -> tuple[list[tuple[Key, Part]], dict[str, Raw]]:
-    parts: list[tuple[Key, Part, dict[str, Raw]]] = []
+    parts: list[tuple[Key, Reasoning, dict[str, Raw]]] = []
     item: dict[str, Raw] = {}
+    item_id = string_value(fields.peek("id"))
     for member, default, is_summary in (("summary", "summary_text", True), ("content", "reasoning_text", False)):
         texts = fields.objects(member)
         if texts == [] and member == "content":
             item["content"] = _EMPTY_LIST
         for index, text in enumerate(texts or ()):
             part, members = read_thought(text, default)
-            parts.append(((member, index), replace(part, is_summary=is_summary), members))
+            parts.append(((member, index), replace(part, is_summary=is_summary, id=item_id), members))
     encrypted = fields.string("encrypted_content")
     item |= _rest(fields)
-    item_id = string_value(item.get("id"))
     if encrypted is not None:
         blob, slot = uncarry_blob(encrypted)
         if slot == PREVIOUS:
             return [(PREVIOUS_KEY, Reasoning(signature=blob))], item
         if blob == NO_BLOB:
-            return [(key, part) for key, part, _ in parts] or [(WHOLE, Reasoning())], item
+            return [(key, replace(part, id=None)) for key, part, _ in parts] or [(WHOLE, Reasoning())], item
         if slot == ENCRYPTED:
-            parts.append((ENCRYPTED_KEY, Reasoning(encrypted=blob), {}))
+            parts.append((ENCRYPTED_KEY, Reasoning(encrypted=blob, id=item_id), {}))
         elif parts:
             key, last, members = parts[-1]
             parts[-1] = key, replace(last, signature=blob), members
         else:
-            parts.append((ENCRYPTED_KEY, Reasoning(signature=blob), {}))
+            parts.append((ENCRYPTED_KEY, Reasoning(signature=blob, id=item_id), {}))
     if not parts:
-        parts.append((WHOLE, Reasoning(), {}))
-    return _closed([(key, replace(part, id=item_id), members) for key, part, members in parts], item)
+        parts.append((WHOLE, Reasoning(id=item_id), {}))
+    return _closed(parts, item)
 
 
 def read_thought(fields: JsonObject, default: str) -> tuple[Reasoning, dict[str, Raw]]:

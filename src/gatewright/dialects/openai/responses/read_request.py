@@ -198,7 +198,7 @@ def _read_input_item(raw: Raw, path: str, turns: _Turns, bound: list[Bound]) -> 
     if kind in _RESULTS and item.has("call_id"):
         turns.add(Message(role="user", parts=(_read_result(item, is_custom=kind == _RESULTS[1]),)))
     elif role is not None and role != "assistant" and (kind == "message" or kind is None):
-        turns.add(_read_message(item, kind))
+        turns.add(_read_message(item, kind, role))
     elif _is_made(kind, role):
         keyed, _ = read_made(item, raw, kind, Kind.MALFORMED_REQUEST)
         if keyed[0][0] == PREVIOUS_KEY:
@@ -220,8 +220,8 @@ def _is_made(kind: str | None, role: str | None) -> bool:
     return kind is not None and kind not in _CLIENT_ITEMS and not kind.endswith("_output")
 
 
-def _read_message(item: JsonObject, kind: str | None) -> Message:
-    role = item.required_string("role")
+def _read_message(item: JsonObject, kind: str | None, role: str) -> Message:
+    item.drop("role")
     if role not in _ROLES:
         raise item.error("role", "must be user, assistant, system or developer")
     parts = _read_parts(item, "content", "input_text")
