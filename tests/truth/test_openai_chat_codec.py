@@ -90,7 +90,8 @@ def plain_message(message: dict[str, Any]) -> dict[str, Any]:
     message = message | {"content": one_text(message.get("content"))}
     if "tool_calls" in message:
         message["tool_calls"] = plain_calls(message["tool_calls"])
-    return plain(message)
+    plainer: dict[str, Any] = plain(message)
+    return plainer
 
 
 def plain_request(body: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def plain_request(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_answer(body: dict[str, Any]) -> dict[str, Any]:
-    body = plain(body)
+    body = dict(plain(body))
     body.pop("object", None)
     for choice in body["choices"]:
         choice.setdefault("index", 0.0)

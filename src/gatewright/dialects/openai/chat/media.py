@@ -152,6 +152,8 @@ def _read_file(part: JsonObject) -> Part:
         source = Source(media_type=found.media_type, data=found.data, url=found.url, filename=filename)
         if found.url is not None:
             extra = extended(extra, form="url")
+        elif filename is None:
+            extra = extended(extra)
     if (rest := inner.rest(NAME)) is not None:
         extra = extended(extra, file=rest.members)
     return File(source=source, cache=cache, extra=extra)

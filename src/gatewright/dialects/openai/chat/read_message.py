@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
 from gatewright.core.chat import Audio, Message, Part, Refusal, Source, Text, ToolCall, ToolResult
 from gatewright.dialects.openai.chat.media import read_image, read_part
@@ -15,6 +16,29 @@ from gatewright.wire.json_object import JsonObject, render_json
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 
+class _Function(Struct, forbid_unknown_fields=True):
+    name: str
+    arguments: str
+
+
+class _Call(Struct, forbid_unknown_fields=True):
+    id: str
+    type: Literal["function"]
+    function: _Function
+
+
+class _Plain(Struct, forbid_unknown_fields=True):
+    """A message with nothing out of the ordinary: most are, and reading them so is several times faster."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain)
+
+
 class MessageReader:
     """Reads the messages of one request in order; results of legacy functions are matched to their calls."""
 
@@ -22,6 +46,21 @@ class MessageReader:
         self._count = 0
         self._called: dict[str, str] = {}
         """Name of a legacy function → id of its latest call."""
+
+    def read_all(self, body: JsonObject) -> list[Message]:
+        """The messages of a request. Raises GatewayError (malformed_request)."""
+        items = body.items("messages")
+        if items is None:
+            raise body.error("messages", "is missing")
+        messages = []
+        for index, item in enumerate(items):
+            message = _read_quickly(item)
+            if message is None:
+                message = self.read(JsonObject.parse(item, f"messages[{index}]"))
+            else:
+                self._count += 1
+            messages.append(message)
+        return messages
 
     def read(self, message: JsonObject) -> Message:
         """One message. Raises GatewayError (malformed_request)."""
@@ -97,6 +136,29 @@ class MessageReader:
             extra = extended(extra)
         result = ToolResult(call_id=call_id, name=name, content=content, extra=extra)
         return Message(role="user", parts=(result,))
+
+
+def _read_quickly(item: Raw) -> Message | None:
+    """A plain message; None when it is anything else."""
+    try:
+        plain = _plain.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    role, content, calls, call_id = plain.role, plain.content, plain.tool_calls, plain.tool_call_id
+    if role == "assistant":
+        if content == "" or call_id is not None or (calls is not None and not (calls and all(c.id for c in calls))):
+            return None
+        parts: list[Part] = [] if content is None else [Text(text=content)]
+        for call in calls or ():
+            function = call.function
+            parts.append(ToolCall(id=call.id, name=function.name, arguments=function.arguments or "{}"))
+        return Message(role="assistant", parts=tuple(parts))
+    texts = () if content is None else (Text(text=content),)
+    if calls is not None or (role == "tool") is (call_id is None):
+        return None
+    if role == "tool":
+        return Message(role="user", parts=(ToolResult(call_id=call_id or "", content=texts),))
+    return Message(role=role, parts=texts)
 
 
 def _read_plain(message: JsonObject, role: Literal["system", "developer", "user"]) -> Message:

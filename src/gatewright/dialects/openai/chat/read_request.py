@@ -35,8 +35,7 @@ def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
     """Read a request; members it does not know travel in the extension. Raises GatewayError (malformed_request)."""
     body = JsonObject(fields)
     body.drop("model", "stream")
-    reader = MessageReader()
-    messages = [reader.read(message) for message in body.required_objects("messages")]
+    messages = MessageReader().read_all(body)
     if messages and messages[-1].role == "assistant" and messages[-1].extra is None:
         # A last message of the assistant means here what it means upstream, so it needs no telling.
         messages[-1] = msgspec.structs.replace(messages[-1], extra=Extension(NAME, {}))
