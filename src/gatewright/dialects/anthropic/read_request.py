@@ -162,7 +162,8 @@ def _response_format(config: JsonObject) -> ResponseFormat | None:
     schema = format_.raw("schema")
     if schema is None:
         raise format_.error("schema", "is missing")
-    return ResponseFormat(kind="json_schema", schema=schema, extra=format_.rest(NAME))
+    # The extension, even empty, says that the schema follows this vendor's rules.
+    return ResponseFormat(kind="json_schema", schema=schema, extra=format_.rest(NAME) or Extension(NAME, {}))
 
 
 def _metadata(body: JsonObject) -> tuple[str | None, Extension | None]:

@@ -13,6 +13,7 @@ from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.anthropic.cache_marks import TOOL, Marks
 from gatewright.dialects.anthropic.reasoning import Situation, Thinking, write_reasoning
+from gatewright.dialects.anthropic.schema import closed
 from gatewright.dialects.anthropic.vocabulary import (
     CUSTOM_INPUT,
     DEFAULT_MAX_TOKENS,
@@ -195,6 +196,12 @@ def _format(request: ChatRequest, traits: Traits, report: LossReport) -> dict[st
     if format_.description is not None:
         report.dropped(Feature.JSON_SCHEMA, "response_format.description", "the API has no place for it")
     if traits.has_json_schema:
+        if format_.extra is None or format_.extra.dialect != NAME:
+            written = closed(schema)
+            if written is not schema:
+                note = "objects that leave other members open are closed"
+                report.approximated(Feature.JSON_SCHEMA, "response_format.schema", note)
+            schema = written
         return {"type": "json_schema", "schema": schema, **own(format_.extra)}
     return _stand_in(format_, schema, request, report)
 

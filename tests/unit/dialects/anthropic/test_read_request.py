@@ -26,6 +26,7 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.dialects.anthropic.read_request import decode_request
 from gatewright.dialects.anthropic.vocabulary import NAME
 
+OWN = Extension(NAME, {})
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -69,7 +70,7 @@ def test_everything_has_its_place() -> None:
         user="u1",
         service_tier="default",
         cache=CacheMark("1h"),
-        response_format=ResponseFormat(kind="json_schema", schema=Raw(b'{"type":"object"}')),
+        response_format=ResponseFormat(kind="json_schema", schema=Raw(b'{"type":"object"}'), extra=OWN),
         tools=(
             Tool(name="f", description="d", parameters=Raw(b'{"type":"object"}'), strict=True),
             NativeTool(

@@ -30,6 +30,7 @@ from gatewright.dialects.anthropic.write_request import encode_request
 APPROXIMATED, DROPPED, REFUSED = Outcome.APPROXIMATED, Outcome.DROPPED, Outcome.REFUSED
 HELLO = (Message(role="user", parts=(Text(text="Hello"),)),)
 SCHEMA = Raw(b'{"type":"object","properties":{"a":{"type":"string"}}}')
+CLOSED = Raw(b'{"type":"object","properties":{},"additionalProperties":false}')
 TOOL = Tool(name="f", parameters=SCHEMA)
 LIMITED = Traits(max_output_tokens=8192)
 OLD = Traits(max_output_tokens=8192, has_json_schema=False)
@@ -144,8 +145,17 @@ def test_of_allowed_tools_only_these_are_sent() -> None:
     assert losses == [(Feature.TOOL_CHOICE_ALLOWED, APPROXIMATED)]
 
 
+def test_schemas_of_others_are_closed_and_its_own_are_not() -> None:
+    body, losses = write(response_format=ResponseFormat(kind="json_schema", schema=SCHEMA))
+    assert body["output_config"]["format"]["schema"]["additionalProperties"] is False
+    assert losses == [(Feature.JSON_SCHEMA, APPROXIMATED)]
+    body, losses = write(response_format=ResponseFormat(kind="json_schema", schema=SCHEMA, extra=Extension(NAME, {})))
+    assert body["output_config"]["format"]["schema"] == msgspec.json.decode(SCHEMA)
+    assert losses == []
+
+
 def test_json_schema_as_the_api_has_it() -> None:
-    format_ = ResponseFormat(kind="json_schema", name="n", schema=SCHEMA, strict=True, description="d")
+    format_ = ResponseFormat(kind="json_schema", name="n", schema=CLOSED, strict=True, description="d")
     body, losses = write(
         response_format=format_,
         reasoning=ReasoningConfig(effort="low"),
@@ -153,7 +163,7 @@ def test_json_schema_as_the_api_has_it() -> None:
     )
     assert body["output_config"] == {
         "effort": "low",
-        "format": {"type": "json_schema", "schema": msgspec.json.decode(SCHEMA)},
+        "format": {"type": "json_schema", "schema": msgspec.json.decode(CLOSED)},
     }
     assert losses == [(Feature.JSON_SCHEMA, DROPPED)]
 
