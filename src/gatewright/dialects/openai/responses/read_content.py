@@ -168,7 +168,7 @@ def _read_file(fields: JsonObject) -> File:
 
 def _source(url: str | None, file_id: str | None) -> Source:
     if url is None:
-        return Source(file_id=file_id, dialect="openai")
+        return Source(file_id=file_id, dialect=NAME)
     if url.startswith("data:"):
         head, comma, data = url[5:].partition(",")
         media_type, mark, rest = head.partition(";base64")

@@ -158,7 +158,7 @@ class ResponsesEncoder:
     def end(self) -> bytes:
         """The last event, with the whole answer."""
         answer = self.answer()
-        self._emit({"type": last_event(answer["status"]), "response": answer})
+        self._emit({"type": last_event(answer.get("status")), "response": answer})
         out = b"".join(self._out)
         self._out.clear()
         return out

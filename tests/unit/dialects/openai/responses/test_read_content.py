@@ -46,7 +46,7 @@ def read(value: Any, default: str = "input_text", tokens: list[TokenLogprob] | N
             Image(source=Source(url="data:image/svg+xml,%3Csvg")),
             None,
         ),
-        ({"type": "input_image", "file_id": "f"}, Image(source=Source(file_id="f", dialect="openai")), None),
+        ({"type": "input_image", "file_id": "f"}, Image(source=Source(file_id="f", dialect="openai.responses")), None),
         (
             {"type": "input_file", "file_data": "data:application/pdf;base64,QQ==", "filename": "a.pdf"},
             File(source=Source(media_type="application/pdf", data="QQ==", filename="a.pdf")),
@@ -54,7 +54,7 @@ def read(value: Any, default: str = "input_text", tokens: list[TokenLogprob] | N
         ),
         ({"type": "input_file", "file_data": "QQ=="}, File(source=Source(data="QQ==")), None),
         ({"type": "input_file", "file_url": "https://x"}, File(source=Source(url="https://x")), None),
-        ({"type": "input_file", "file_id": "f"}, File(source=Source(file_id="f", dialect="openai")), None),
+        ({"type": "input_file", "file_id": "f"}, File(source=Source(file_id="f", dialect="openai.responses")), None),
     ],
 )
 def test_parts(told: Any, part: Part, rest: Any) -> None:

@@ -256,6 +256,12 @@ def test_what_has_no_form_is_noted(events: list[Event], feature: Feature) -> Non
     assert [loss.feature for loss in around.report.entries] == [feature]
 
 
+def test_a_server_that_tells_no_status_has_completed_its_answer() -> None:
+    decoder = ResponsesDecoder()
+    events = decoder.feed(b'data: {"type":"response.completed","response":{"id":"r","model":"m","output":[]}}\n\n')
+    assert kinds(write(events))[-1] == "completed"
+
+
 def test_keep_alive_is_a_comment() -> None:
     assert ResponsesEncoder(context()).encode([KEEP_ALIVE]) == b": keep-alive\n\n"
 
