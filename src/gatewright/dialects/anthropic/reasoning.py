@@ -29,6 +29,7 @@ BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "
 MIN_BUDGET: Final = 1024
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 _ADAPTIVE: Final = -1
+_UNCONTINUED: Final = "the turn being continued called tools, and its thinking cannot be sent back"
 _DISPLAYS: Final = {"summarized": "auto", "omitted": "omitted"}
 
 
@@ -56,6 +57,8 @@ class Situation(Struct, frozen=True):
     """Whether a tool must be called."""
     lacks_thinking: bool
     """Whether the turn being continued called tools without its thinking being here."""
+    has_lost_thinking: bool = False
+    """Whether thoughts were left out of the conversation because another vendor signed them, or nobody did."""
 
 
 def read_reasoning(body: JsonObject, config: JsonObject) -> ReasoningConfig | None:
@@ -91,7 +94,12 @@ def write_reasoning(request: ChatRequest, traits: Traits, report: LossReport, si
     if config is None:
         return Thinking(max_tokens=max_tokens)
     if config.extra is not None and config.extra.dialect == NAME:
-        return Thinking(_literal(config), config.effort, max_tokens, is_literal=True)
+        literal = Thinking(_literal(config), config.effort, max_tokens, is_literal=True)
+        if situation.has_lost_thinking and not _may_continue(literal, situation):
+            # Not the client's fault: it sent the thoughts, which another vendor's model had had.
+            report.dropped(Feature.REASONING_EFFORT, "reasoning", _UNCONTINUED)
+            literal.thinking = None
+        return literal
     if config.is_enabled is False or config.effort == "none" or config.budget_tokens == 0:
         return Thinking({"type": "disabled"}, None, max_tokens)
     if config.is_enabled is None and config.effort is None and config.budget_tokens is None:
@@ -150,12 +158,17 @@ def _may_think(written: Thinking, report: LossReport, situation: Situation) -> b
     """Whether thinking agrees with the rest; a demanded tool call is more than a wish to think."""
     if situation.is_forced:
         reason = "thinking excludes a demanded tool call"
-    elif situation.lacks_thinking and written.thinking is not None and written.thinking["type"] == "enabled":
-        reason = "the turn being continued called tools, and its thinking was not sent back"
+    elif not _may_continue(written, situation):
+        reason = _UNCONTINUED
     else:
         return True
     report.dropped(Feature.REASONING_EFFORT, "reasoning", reason)
     return False
+
+
+def _may_continue(written: Thinking, situation: Situation) -> bool:
+    """With a budget the API wants the thoughts of the turn it continues; adaptive thinking does without."""
+    return not (situation.lacks_thinking and written.thinking is not None and written.thinking["type"] == "enabled")
 
 
 def _fit(written: Thinking, traits: Traits, report: LossReport, situation: Situation) -> None:

@@ -62,7 +62,13 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
         tools, choice = _with_json_tool(tools, choice, format_)
     limit = _max_tokens(request, traits, report)
     is_forced = choice is not None and choice["type"] in ("any", "tool")
-    situation = Situation(limit, request.max_output_tokens is not None, is_forced, conversation.lacks_thinking())
+    situation = Situation(
+        max_tokens=limit,
+        has_own_limit=request.max_output_tokens is not None,
+        is_forced=is_forced,
+        lacks_thinking=conversation.lacks_thinking(),
+        has_lost_thinking=any(loss.feature is Feature.REASONING_REPLAY for loss in report.entries),
+    )
     thinking = write_reasoning(request, traits, report, situation)
     system = conversation.system
     if request.response_format is not None and request.response_format.kind == "json":

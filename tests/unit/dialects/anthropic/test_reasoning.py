@@ -140,6 +140,18 @@ def test_a_turn_without_its_thoughts_is_continued_without() -> None:
     assert write(ReasoningConfig(effort="low"), ADAPTIVE, lacking)[0].is_on
 
 
+def test_a_client_whose_thoughts_were_another_vendors_goes_on_without() -> None:
+    def read(type_: str) -> ReasoningConfig | None:
+        thinking = render_json({"type": type_, "budget_tokens": 1024})
+        return read_reasoning(JsonObject({"thinking": thinking}), JsonObject({}))
+
+    lost = Situation(8000, True, False, True, True)
+    written, losses = write(read("enabled"), Traits(), lost)
+    assert (written.thinking, losses) == (None, [(Feature.REASONING_EFFORT, Outcome.DROPPED)])
+    assert write(read("adaptive"), Traits(), lost)[0].is_on
+    assert write(read("enabled"), Traits(), Situation(8000, True, False, False, True))[0].is_on
+
+
 def test_whether_it_thinks() -> None:
     assert not Thinking().is_on
     assert not Thinking({"type": "disabled"}).is_on
