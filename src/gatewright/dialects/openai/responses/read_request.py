@@ -65,12 +65,15 @@ def decode_request(members: Fields, model: str, stream: bool) -> ChatRequest:
     """A client's request. Raises GatewayError with the path of the member that is wrong."""
     fields = JsonObject(members)
     fields.drop("model", "stream")
+    has_input = fields.has("input")
     messages, bound = _read_input(fields)
     instructions = fields.string("instructions")
     if instructions is not None:
         first = Message(role="system", parts=(Text(text=instructions),), extra=extension(instructions=_TRUE))
         messages = [first, *messages]
     bound = [*_read_bound(fields), *bound]
+    if not has_input and not bound:
+        raise fields.error("input", "is missing")
     text = fields.object("text") or JsonObject({}, "text")
     form = text.object("format")
     has_logprobs, wants_encrypted, others = _read_include(fields)

@@ -167,6 +167,11 @@ class ResponsesDecoder:
     def __init__(self) -> None:
         self._buffer = EventBuffer(MAX_EVENT_BYTES)
         self._items: dict[int, _OpenItem] = {}
+        self._named: dict[str, int] = {}
+        self._last = -1
+        """The item that began last."""
+        self._next = 0
+        """The number of the next item, where the server gives none."""
         self._parts = 0
         self._has_begun = False
         self._has_calls = False
@@ -276,41 +281,47 @@ class ResponsesDecoder:
 
     # -- items
 
-    def _index(self, event: _Event, kind: str) -> int:
+    def _index(self, event: _Event, kind: str, name: str | None) -> int:
         """Which item an event speaks of, also when the server does not number its items."""
         if event.output_index is not None:
             return event.output_index
-        latest = max(self._items, default=-1)
-        for index in sorted(self._items, reverse=True):
-            item = self._items[index]
-            if (event.item_id is not None and item.names[0] == event.item_id) or (
-                event.item_id is None and not item.is_done and item.kind == kind
-            ):
-                return index
-        return latest + 1
+        named = self._named.get(name or "")
+        if named is not None:
+            return named
+        last = self._items.get(self._last)
+        return self._last if last is not None and last.kind == kind and not last.is_done else self._next
+
+    def _insert(self, index: int, item: _OpenItem) -> None:
+        self._items[index] = item
+        self._last = index
+        self._next = max(self._next, index + 1)
+        if item.names[0]:
+            self._named[item.names[0]] = index
 
     def _add_item(self, event: _Event) -> None:
         self._begin(_NONE)
         if not event.item:
             return
         item = _decode_item(event.item)
-        index = self._index(event, item.type)
+        index = self._next if event.output_index is None else event.output_index
         if index in self._items:
             return
         opened = _OpenItem(item.type, (item.id, item.call_id), begin_members(object_members(event.item)))
-        self._items[index] = opened
+        self._insert(index, opened)
         if item.type in ("function_call", "custom_tool_call") and item.name and (item.call_id or item.id):
             is_custom = item.type == "custom_tool_call"
             call = ToolCall(id=item.call_id or item.id or "", name=item.name, arguments="", is_custom=is_custom)
             self._open(opened, CALL, call)
 
-    def _item(self, event: _Event, kind: str) -> _OpenItem:
+    def _item(self, event: _Event, kind: str, name: str | None = None) -> _OpenItem:
         """The item an event speaks of, begun here when the server did not tell of its beginning."""
-        index = self._index(event, kind)
+        name = name or event.item_id
+        index = self._index(event, kind, name)
         opened = self._items.get(index)
         if opened is None:
             self._begin(_NONE)
-            opened = self._items[index] = _OpenItem(kind, (event.item_id, None), {})
+            opened = _OpenItem(kind, (name, None), {})
+            self._insert(index, opened)
         return opened
 
     def _open(self, opened: _OpenItem, key: Key, part: Part) -> _Slot:
@@ -337,7 +348,7 @@ class ResponsesDecoder:
         if not event.item:
             return
         item = _decode_item(event.item)
-        opened = self._item(event, item.type)
+        opened = self._item(event, item.type, item.id)
         if not opened.is_done:
             opened.names = (item.id or opened.names[0], item.call_id or opened.names[1])
             opened.kind = item.type
@@ -429,8 +440,7 @@ class ResponsesDecoder:
 
     def _add_part(self, event: _Event) -> None:
         member = "summary" if event.summary_index is not None else "content"
-        kind = string_value(object_members(event.part).get("type")) if event.part else None
-        owner = _OWNERS.get(kind or "")
+        owner, kind = _owner(event)
         if owner is None:
             return
         opened = self._item(event, owner)
@@ -445,10 +455,11 @@ class ResponsesDecoder:
 
     def _close_part(self, event: _Event) -> None:
         """The whole part is known, with the members the hub has no place for."""
-        if not event.part:
+        owner, _ = _owner(event)
+        if owner is None:
             return
         member = "summary" if event.summary_index is not None else "content"
-        opened = self._item(event, "message")
+        opened = self._item(event, owner)
         slot = opened.slots.get(_key(event, member))
         if slot is None or slot is not opened.current:
             return
@@ -518,6 +529,12 @@ class ResponsesDecoder:
                 self._complete(match, raw)
         for opened in streamed:
             self._close(opened, {"item": render_json(opened.begin)})
+
+
+def _owner(event: _Event) -> tuple[str | None, str]:
+    """The type of the item that holds the part of an event, and the part's own; None for parts of no known type."""
+    kind = string_value(object_members(event.part).get("type")) if event.part else None
+    return _OWNERS.get(kind or ""), kind or ""
 
 
 def _key(event: _Event, member: str) -> Key:

@@ -86,6 +86,15 @@ class _Slot:
         self.event = ""
         """What its events are called, without `.delta` and `.done`; empty while it has not been told of."""
 
+        self._counted = (0, 0)
+
+    def length(self) -> int:
+        """How many characters there are so far; each piece is counted once."""
+        count, total = self._counted
+        total += sum(map(len, self.pieces[count:]))
+        self._counted = len(self.pieces), total
+        return total
+
     def part(self) -> Part:
         """The whole part."""
         text = "".join(self.pieces)
@@ -383,7 +392,7 @@ class ResponsesEncoder:
     def _emit_citation(self, slot: _Slot, citation: Citation) -> None:
         if not isinstance(slot.content, Text):
             return
-        annotation = write_citation(citation, sum(map(len, slot.pieces)) if citation.end is None else 0)
+        annotation = write_citation(citation, slot.length())
         if annotation is None:
             where = f"output[{len(self._output)}]"
             self._context.report.note(Feature.CITATIONS, Outcome.DROPPED, where, "the source has no address")

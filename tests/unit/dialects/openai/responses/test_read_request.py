@@ -145,6 +145,7 @@ def test_the_safety_identifier_names_the_user_too() -> None:
     [
         ({"previous_response_id": "resp_1"}, ["previous_response_id"]),
         ({"conversation": {"id": "c"}}, ["conversation"]),
+        ({"input": None, "conversation": "c"}, ["conversation"]),
         ({"prompt": {"id": "p"}, "background": True}, ["prompt", "background"]),
         ({"input": [{"type": "item_reference", "id": "x"}]}, ["input[0]"]),
         ({"background": False, "previous_response_id": None}, []),
@@ -168,6 +169,8 @@ def test_the_refusal_says_what_to_send() -> None:
 @pytest.mark.parametrize(
     ("members", "path"),
     [
+        ({}, "input"),
+        ({"input": None, "instructions": "x"}, "input"),
         ({"input": 5}, "input"),
         ({"input": [5]}, "input[0]"),
         ({"input": [{"role": "critic", "content": "x"}]}, "input[0].role"),
