@@ -6,8 +6,6 @@ ContentBlock). What the hub has no part for becomes `Native`; a cache point beco
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Final, Literal
 
 import msgspec
@@ -29,10 +27,10 @@ from gatewright.core.chat import (
     ToolCall,
     ToolResult,
     Video,
-    uncarry,
 )
 from gatewright.core.errors import Kind
 from gatewright.core.events import merge_extensions
+from gatewright.dialects.bedrock.carried import read_redacted, read_thought, reattach
 from gatewright.dialects.bedrock.media import AUDIOS, DOCUMENTS, IMAGES, VIDEOS, read_source
 from gatewright.dialects.bedrock.names import JSON_TOOL, NAME, read_tool_name
 from gatewright.wire.json_object import JsonObject, render_json
@@ -61,7 +59,6 @@ class _Plain(Struct, forbid_unknown_fields=True):
 _plain = msgspec.json.Decoder(_Plain)
 OWN: Final = Extension(NAME, {})
 """Marks thoughts without a signature, and blocks of no words, as this dialect's, so that they come back."""
-_CARRIED: Final = b"gatewright."
 
 
 def read_blocks(items: list[Raw], path: str, kind: Kind) -> tuple[Part, ...]:
@@ -84,7 +81,7 @@ def read_blocks(items: list[Raw], path: str, kind: Kind) -> tuple[Part, ...]:
             parts.append(Native(dialect=NAME, kind="cachePoint", raw=item))
         else:
             parts.append(_read_block(block, item, kind))
-    return tuple(parts)
+    return reattach(parts)
 
 
 def _read_plain(item: Raw, path: str, kind: Kind) -> Part | None:
@@ -135,7 +132,7 @@ def _read_block(block: JsonObject, item: Raw, kind: Kind) -> Part:
     if (inner := block.object("toolResult")) is not None:
         return _read_tool_result(block, inner, item, kind)
     if (inner := block.object("reasoningContent")) is not None:
-        return _read_reasoning(block, inner, item)
+        return _read_reasoning(block, inner, item, kind)
     if (raw := block.peek("citationsContent")) is not None:
         return _read_citations(block, raw)
     if (raw := block.peek("guardContent")) is not None:
@@ -236,29 +233,20 @@ def _read_result_content(item: Raw, path: str, kind: Kind) -> Part:
     return _read_block(block, item, kind)
 
 
-def _read_reasoning(block: JsonObject, content: JsonObject, item: Raw) -> Part:
+def _read_reasoning(block: JsonObject, content: JsonObject, item: Raw, kind: Kind) -> Part:
+    """Thoughts. A client's may be another vendor's, carried here; an upstream's are its own whatever they hold."""
+    is_answer = kind is Kind.UPSTREAM_BAD_RESPONSE
     if (thought := content.object("reasoningText")) is not None:
-        signature = thought.string("signature")
-        return Reasoning(
-            text=thought.string("text") or "",
-            signature=None if signature is None else uncarry(signature, NAME),
-            extra=_extra(block, thought, {}) or OWN,
-        )
+        signature, text = thought.string("signature"), thought.string("text") or ""
+        extra = _extra(block, thought, {}) or OWN
+        if is_answer:
+            return Reasoning(text=text, signature=None if signature is None else Opaque(NAME, signature), extra=extra)
+        return read_thought(text, signature, extra)
     blob = content.string("redactedContent")
     if blob is None:
         return Native(dialect=NAME, kind="reasoningContent", raw=item)
-    return Reasoning(encrypted=uncarry_blob(blob), extra=_extra(block, content, {}) or OWN)
-
-
-def uncarry_blob(blob: str) -> Opaque:
-    """What a base64 blob holds: another dialect's blob that `carry_blob` put there, or this one's own."""
-    try:
-        # The beginning alone tells it; a blob of this dialect is not decoded.
-        if base64.b64decode(blob[:20]).startswith(_CARRIED):
-            return uncarry(base64.b64decode(blob).decode(), NAME)
-    except (binascii.Error, ValueError):
-        pass
-    return Opaque(NAME, blob)
+    extra = _extra(block, content, {}) or OWN
+    return Reasoning(encrypted=Opaque(NAME, blob), extra=extra) if is_answer else read_redacted(blob, extra)
 
 
 def _read_citations(block: JsonObject, raw: Raw) -> Part:

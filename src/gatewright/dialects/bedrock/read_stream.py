@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from gatewright.core.chat import Extension, Image, Native, Opaque, Part, Reasoning, Text, ToolCall, uncarry
+from gatewright.core.chat import Extension, Image, Native, Opaque, Part, Reasoning, Text, ToolCall
 from gatewright.core.chat import Source as MediaSource
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import (
@@ -29,7 +29,7 @@ from gatewright.core.events import (
 from gatewright.dialects.bedrock.errors import read_exception
 from gatewright.dialects.bedrock.media import IMAGES
 from gatewright.dialects.bedrock.names import JSON_TOOL, NAME, read_tool_name
-from gatewright.dialects.bedrock.read_blocks import OWN, read_citation, uncarry_blob
+from gatewright.dialects.bedrock.read_blocks import OWN, read_citation
 from gatewright.dialects.bedrock.response import read_finish
 from gatewright.dialects.bedrock.usage import take_account
 from gatewright.wire.aws_event_stream import Message, MessageDecoder
@@ -267,7 +267,7 @@ class ConverseStreamDecoder:
 
     def _read_thought(self, index: int, block: _Block | None, thought: _ThoughtDelta, events: list[Event]) -> None:
         if thought.redactedContent is not None:
-            hidden = Reasoning(encrypted=uncarry_blob(thought.redactedContent), extra=OWN)
+            hidden = Reasoning(encrypted=Opaque(NAME, thought.redactedContent), extra=OWN)
             self._open_in(index, "hidden", hidden, events)
             return
         if not thought.text and thought.signature is None:
@@ -277,8 +277,7 @@ class ConverseStreamDecoder:
         if thought.text:
             events.append(Delta(0, block.number, thought.text))
         if thought.signature is not None:
-            signature: Opaque = uncarry(thought.signature, NAME)
-            events.append(SignatureDelta(0, block.number, signature))
+            events.append(SignatureDelta(0, block.number, Opaque(NAME, thought.signature)))
 
     def _close(self, block: _Block, events: list[Event]) -> None:
         if block.start is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from gatewright.core.chat import (
     Audio,
     CacheMark,
     Citation,
-    Extension,
     File,
     Image,
     Native,
@@ -26,13 +24,11 @@ from gatewright.core.chat import (
     ToolCall,
     ToolResult,
     Video,
-    carry,
 )
 from gatewright.core.loss import Feature, LossReport
+from gatewright.dialects.bedrock.carried import Block, write_redacted, write_signature, write_thought, write_thoughts
 from gatewright.dialects.bedrock.media import AUDIOS, DOCUMENTS, IMAGES, VIDEOS, own, write_source
 from gatewright.dialects.bedrock.names import NAME, DocumentNames, call_id, tool_name
-
-Block = dict[str, Any]
 
 _PLACED: Final = frozenset(("format", "source", "name", "json", "guardContent", "citationsContent"))
 """Members of extensions that the writers put where they belong."""
@@ -94,20 +90,6 @@ def write_call(part: ToolCall, *, strict_ids: bool) -> Block:
     """A toolUse block."""
     use = {"toolUseId": call_id(part.id, strict=strict_ids), "name": tool_name(part.name), "input": arguments_of(part)}
     return {"toolUse": {**use, **own(part.extra)}}
-
-
-def carry_blob(blob: Opaque) -> str:
-    """A blob as base64, which Converse's own are: a foreign one is marked with its origin. Undone by `uncarry_blob`."""
-    value = carry(blob, NAME)
-    return value if blob.dialect == NAME else base64.b64encode(value.encode()).decode()
-
-
-def write_thought(text: str, signature: str | None, extra: Extension | None) -> Block:
-    """A reasoningContent block of readable thoughts."""
-    thought: Block = {"text": text}
-    if signature is not None:
-        thought["signature"] = signature
-    return {"reasoningContent": {"reasoningText": {**thought, **own(extra)}}}
 
 
 class RequestWriter(Struct):
@@ -172,7 +154,7 @@ class RequestWriter(Struct):
     def _reasoning(self, part: Reasoning, path: str) -> Block | None:
         blob = part.encrypted
         if blob is not None and blob.dialect == NAME:
-            return {"reasoningContent": {"redactedContent": blob.value, **own(part.extra)}}
+            return write_redacted(blob.value, part.extra)
         signature = part.signature
         if signature is not None and signature.dialect == NAME:
             return write_thought(part.text, signature.value, part.extra)
@@ -278,7 +260,12 @@ Note = Callable[[Feature, str, str], None]
 
 def write_answer_blocks(part: Part, path: str, note: Note) -> list[Block | Raw]:
     """The blocks of an answer's part, for a client; ids and names stand as the upstream gave them."""
-    tell_signature(part, path, note)
+    blocks = _answer_blocks(part, path, note)
+    signature = write_signature(part)
+    return blocks if signature is None else [*blocks, write_redacted(signature)]
+
+
+def _answer_blocks(part: Part, path: str, note: Note) -> list[Block | Raw]:
     match part:
         case Text():
             text = write_text(part)
@@ -289,7 +276,7 @@ def write_answer_blocks(part: Part, path: str, note: Note) -> list[Block | Raw]:
             use = {"toolUseId": part.id, "name": part.name, "input": arguments_of(part)}
             return [{"toolUse": {**use, **own(part.extra)}}]
         case Reasoning():
-            return _thoughts(part)
+            return [*write_thoughts(part)]
         case Image() if part.source.data is not None or _is_s3(part.source):
             block = write_source(part.source, IMAGES, part.extra)
             return [] if block is None else [{"image": block}]
@@ -298,22 +285,6 @@ def write_answer_blocks(part: Part, path: str, note: Note) -> list[Block | Raw]:
         case _:
             words = words_of(part, path, note)
             return [{"text": words}] if words else []
-
-
-def tell_signature(part: Part, path: str, note: Note) -> None:
-    """Tell of the signature of words or a call: Converse has a place for those of thoughts only."""
-    if isinstance(part, Text | ToolCall | Image) and part.signature is not None:
-        note(Feature.REASONING_REPLAY, path, "a signature is left out")
-
-
-def _thoughts(part: Reasoning) -> list[Block | Raw]:
-    out: list[Block | Raw] = []
-    signature = None if part.signature is None else carry(part.signature, NAME)
-    if part.text or signature is not None or part.encrypted is None:
-        out.append(write_thought(part.text, signature, part.extra))
-    if part.encrypted is not None:
-        out.append({"reasoningContent": {"redactedContent": carry_blob(part.encrypted), **own(part.extra)}})
-    return out
 
 
 def words_of(part: Part, path: str, note: Note) -> str:

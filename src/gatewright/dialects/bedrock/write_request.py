@@ -15,16 +15,17 @@ from gatewright.core.chat import ChatRequest, Message, Native, Part, Text
 from gatewright.core.fields import Fields
 from gatewright.core.loss import Feature, LossReport, refuse_bound
 from gatewright.core.traits import Traits
+from gatewright.dialects.bedrock.carried import Block
 from gatewright.dialects.bedrock.media import own
 from gatewright.dialects.bedrock.model_fields import maker_of, write_model_fields
 from gatewright.dialects.bedrock.names import NAME, DocumentNames
-from gatewright.dialects.bedrock.write_blocks import Block, RequestWriter, cache_point
+from gatewright.dialects.bedrock.write_blocks import RequestWriter, cache_point
 from gatewright.dialects.bedrock.write_parameters import write_inference, write_labels, write_output
 from gatewright.dialects.bedrock.write_tools import write_tools
 
 _fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 _BEGIN: Final = "."
-"""What the user is taken to have said when the conversation begins with the assistant."""
+"""What the user is taken to have said when the conversation begins without."""
 
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
         "outputConfig": write_output(request, traits, model_fields.effort),
         **write_labels(request, report),
     }
-    out = {name: value for name, value in out.items() if value or name == "messages"}
+    out = {name: value for name, value in out.items() if value}
     _add_extension(out, request, report)
     return out
 
@@ -109,7 +110,10 @@ class _Conversation:
         return self._writer.blocks(allowed, path)
 
     def finish(self, request: ChatRequest) -> None:
-        """Mark the whole prompt for the cache, if that is wanted."""
+        """Let the user begin if nobody has spoken; mark the whole prompt for the cache, if that is wanted."""
+        if self.system and not self.turns:
+            self._report.approximated(Feature.SYSTEM, "messages", "a word of the user is put after the system prompt")
+            self.turns.append({"role": "user", "content": [{"text": _BEGIN}]})
         if request.cache is not None and self.turns:
             content = self.turns[-1]["content"]
             if not isinstance(content[-1], dict) or "cachePoint" not in content[-1]:

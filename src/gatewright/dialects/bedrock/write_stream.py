@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gatewright.core.chat import Image, Native, Part, Reasoning, Text, ToolCall, carry
+from gatewright.core.chat import Image, Native, Opaque, Part, Reasoning, Text, ToolCall
 from gatewright.core.codec import StreamContext
 from gatewright.core.errors import GatewayError
 from gatewright.core.events import (
@@ -27,12 +27,13 @@ from gatewright.core.events import (
     UsageReport,
 )
 from gatewright.core.loss import Feature
+from gatewright.dialects.bedrock.carried import carry_as, redacted, sealed, write_signature
 from gatewright.dialects.bedrock.errors import render_stream_error
 from gatewright.dialects.bedrock.media import IMAGES, format_of, own
 from gatewright.dialects.bedrock.names import NAME
 from gatewright.dialects.bedrock.response import noting, write_finish
 from gatewright.dialects.bedrock.usage import write_account
-from gatewright.dialects.bedrock.write_blocks import carry_blob, tell_signature, words_of, write_citation
+from gatewright.dialects.bedrock.write_blocks import words_of, write_citation
 from gatewright.wire.aws_event_stream import render_headers, render_message
 from gatewright.wire.json_object import JsonObject
 
@@ -54,7 +55,7 @@ _METADATA: Final = _headers("metadata")
 class ConverseStreamEncoder:
     """Writes one streamed answer to a client (`StreamEncoder`)."""
 
-    __slots__ = ("_finish", "_has_begun", "_index", "_note", "_open", "_part", "_usage", "_was_called")
+    __slots__ = ("_finish", "_has_begun", "_index", "_note", "_open", "_part", "_signature", "_usage", "_was_called")
 
     def __init__(self, context: StreamContext) -> None:
         self._note = noting(context)
@@ -63,6 +64,8 @@ class ConverseStreamEncoder:
         """Of the block that is open or the next."""
         self._open = False
         self._part: Part | None = None
+        self._signature: list[Opaque] = []
+        """What has come of the open part's signature."""
         self._was_called = False
         """Whether arguments of the open call were written."""
         self._finish: Finish | None = None
@@ -107,10 +110,7 @@ class ConverseStreamEncoder:
             case Start():
                 self._begin(out)
             case SignatureDelta() if event.choice == 0:
-                if isinstance(self._part, Reasoning):
-                    self._write({"reasoningContent": {"signature": carry(event.signature, NAME)}}, out)
-                else:
-                    self._note(Feature.REASONING_REPLAY, "choices[0]", "a signature is left out")
+                self._signature.append(event.signature)
             case CitationDelta() if event.choice == 0:
                 self._write({"citation": write_citation(event.citation)}, out)
             case AudioDelta() if event.choice == 0 and event.transcript:
@@ -155,14 +155,13 @@ class ConverseStreamEncoder:
         self._begin(out)
         self._end_part(out)
         self._part = content
-        tell_signature(content, "choices[0]", self._note)
         match content:
             case Text():
                 self._write_delta(content.text, out)
                 for citation in content.citations:
                     self._write({"citation": write_citation(citation)}, out)
             case Reasoning():
-                self._begin_thought(content, out)
+                self._write_delta(content.text, out)
             case ToolCall():
                 self._was_called = False
                 self._start({"toolUse": {"toolUseId": content.id, "name": content.name, **own(content.extra)}}, out)
@@ -174,15 +173,6 @@ class ConverseStreamEncoder:
                 self._write_native(content, out)
             case _:
                 self._write_delta(words_of(content, "choices[0]", self._note), out)
-
-    def _begin_thought(self, content: Reasoning, out: list[bytes]) -> None:
-        self._write_delta(content.text, out)
-        if content.signature is not None:
-            self._write({"reasoningContent": {"signature": carry(content.signature, NAME)}}, out)
-        if content.encrypted is not None:
-            self._end_block(out)
-            self._write({"reasoningContent": {"redactedContent": carry_blob(content.encrypted)}}, out)
-            self._end_block(out)
 
     def _write_native(self, content: Native, out: list[bytes]) -> None:
         """A call of the vendor's own tool, or its result: what is said at once in an answer is said in two."""
@@ -202,10 +192,33 @@ class ConverseStreamEncoder:
         self._note(Feature.NATIVE_TOOLS, "choices[0]", f"{content.kind} is left out")
 
     def _end_part(self, out: list[bytes]) -> None:
-        if isinstance(self._part, ToolCall) and not self._was_called:
+        part, self._part = self._part, None
+        pieces, self._signature = self._signature, []
+        if isinstance(part, Reasoning):
+            self._end_thought(part, pieces, out)
+        elif isinstance(part, ToolCall) and not self._was_called:
+            self._part = part
             self._write_delta("{}", out)
-        self._part = None
+            self._part = None
         self._end_block(out)
+        signature = None if part is None else write_signature(part, pieces)
+        if signature is not None:
+            self._write({"reasoningContent": {"redactedContent": signature}}, out)
+            self._end_block(out)
+
+    def _end_thought(self, part: Reasoning, pieces: list[Opaque], out: list[bytes]) -> None:
+        """A signature is written whole, since a mark stands before it; so are encrypted thoughts."""
+        blobs = [*([] if part.signature is None else [part.signature]), *pieces]
+        hidden = part.encrypted
+        if blobs:
+            blob = Opaque(blobs[0].dialect, "".join(piece.value for piece in blobs))
+            self._write({"reasoningContent": {"signature": carry_as(blob, "", part.id)}}, out)
+        elif hidden is not None and hidden.dialect != NAME and self._open:
+            self._write({"reasoningContent": {"signature": carry_as(hidden, sealed(part), part.id)}}, out)
+            return
+        if hidden is not None:
+            self._end_block(out)
+            self._write({"reasoningContent": {"redactedContent": redacted(hidden, sealed(part), part.id)}}, out)
 
     def _end_block(self, out: list[bytes]) -> None:
         if self._open:

@@ -28,7 +28,7 @@ from gatewright.core.chat import (
 )
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.dialects.bedrock.names import JSON_TOOL, NAME
-from gatewright.dialects.bedrock.read_blocks import OWN, read_blocks, uncarry_blob
+from gatewright.dialects.bedrock.read_blocks import OWN, read_blocks
 
 PNG = {"format": "png", "source": {"bytes": "AAAA"}}
 
@@ -252,6 +252,21 @@ def test_wrong_shapes_are_named(block: Any, path: str) -> None:
     assert caught.value.param == path
 
 
-def test_blobs_that_are_no_base64_are_taken_as_they_are() -> None:
-    assert uncarry_blob("not base64!") == Opaque(NAME, "not base64!")
-    assert uncarry_blob("") == Opaque(NAME, "")
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"reasoningText": {"text": "hm", "signature": "gatewright.google.generate_content:s"}},
+        {"redactedContent": b64("gatewright.openai.responses@sealed/rs_1:gAAA")},
+    ],
+)
+def test_what_an_upstream_says_is_its_own_whatever_it_holds(content: dict[str, Any]) -> None:
+    (part,) = blocks({"reasoningContent": content}, kind=Kind.UPSTREAM_BAD_RESPONSE)
+    assert isinstance(part, Reasoning)
+    blob = part.signature or part.encrypted
+    assert blob is not None
+    assert blob.dialect == NAME
+
+
+def test_carried_signatures_come_back_to_their_parts() -> None:
+    hidden = {"reasoningContent": {"redactedContent": b64("gatewright.google.generate_content@text:s")}}
+    assert blocks({"text": "Hi"}, hidden) == (Text(text="Hi", signature=Opaque("google.generate_content", "s")),)

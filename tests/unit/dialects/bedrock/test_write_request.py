@@ -123,5 +123,13 @@ def test_conversations_kept_elsewhere_are_refused() -> None:
         encoded(asked(bound=(bound,)), LossReport("warn"))
 
 
-def test_an_empty_request_is_still_one() -> None:
-    assert encoded(ChatRequest(model="m", messages=())) == {"messages": []}
+def test_a_system_prompt_alone_is_followed_by_the_user() -> None:
+    report = LossReport()
+    body = talk(said("system", "Tell a joke."), report=report)
+    assert body == {"system": [{"text": "Tell a joke."}], "messages": [{"role": "user", "content": [{"text": "."}]}]}
+    assert losses(report) == [(Feature.SYSTEM, Outcome.APPROXIMATED, "messages")]
+
+
+def test_a_stored_prompt_needs_no_messages() -> None:
+    extra = Extension(NAME, {"promptVariables": msgspec.Raw(b'{"a":{"text":"b"}}')})
+    assert encoded(ChatRequest(model="m", messages=(), extra=extra)) == {"promptVariables": {"a": {"text": "b"}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
@@ -194,11 +195,6 @@ def test_whole_parts(part: Part, frames: list[Any]) -> None:
             [(Feature.NATIVE_TOOLS, Outcome.DROPPED)],
         ),
         (
-            [PartBegin(0, 0, Text(text="a")), SignatureDelta(0, 0, Opaque("google.generate_content", "s"))],
-            [delta(0, text="a"), stop(0)],
-            [(Feature.REASONING_REPLAY, Outcome.DROPPED)],
-        ),
-        (
             [
                 PartBegin(0, 0, Text(text="a")),
                 PartEnd(0, 0),
@@ -233,6 +229,68 @@ def test_blocks_are_numbered_without_holes() -> None:
         delta(1, text="b"),
         stop(1),
     ]
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+GOOGLE = Opaque("google.generate_content", "s1")
+
+
+@pytest.mark.parametrize(
+    ("events", "frames"),
+    [
+        (
+            [PartBegin(0, 0, Text(text="a")), SignatureDelta(0, 0, GOOGLE), Delta(0, 0, "b"), PartEnd(0, 0)],
+            [
+                delta(0, text="a"),
+                delta(0, text="b"),
+                stop(0),
+                delta(1, reasoningContent={"redactedContent": b64("gatewright.google.generate_content@text:s1")}),
+                stop(1),
+            ],
+        ),
+        (
+            [PartBegin(0, 0, ToolCall(id="t", name="f", arguments="", signature=GOOGLE)), SignatureDelta(0, 0, GOOGLE)],
+            [
+                start(0, toolUse={"toolUseId": "t", "name": "f"}),
+                delta(0, toolUse={"input": "{}"}),
+                stop(0),
+                delta(1, reasoningContent={"redactedContent": b64("gatewright.google.generate_content@call/t:s1s1")}),
+                stop(1),
+            ],
+        ),
+        (
+            [PartBegin(0, 0, Reasoning(signature=GOOGLE)), Delta(0, 0, "hm"), SignatureDelta(0, 0, GOOGLE)],
+            [
+                delta(0, reasoningContent={"text": "hm"}),
+                delta(0, reasoningContent={"signature": "gatewright.google.generate_content:s1s1"}),
+                stop(0),
+            ],
+        ),
+        (
+            [
+                PartBegin(0, 0, Reasoning(encrypted=Opaque("openai.responses", "g"), id="rs_1", is_summary=True)),
+                Delta(0, 0, "hm"),
+            ],
+            [
+                delta(0, reasoningContent={"text": "hm"}),
+                delta(0, reasoningContent={"signature": "gatewright.openai.responses@summary/rs_1:g"}),
+                stop(0),
+            ],
+        ),
+        (
+            [PartBegin(0, 0, Reasoning(encrypted=Opaque("openai.responses", "g"))), PartEnd(0, 0)],
+            [
+                delta(0, reasoningContent={"redactedContent": b64("gatewright.openai.responses@sealed:g")}),
+                stop(0),
+            ],
+        ),
+    ],
+)
+def test_blobs_of_others_are_carried(events: list[Event], frames: list[Any]) -> None:
+    assert body(*events) == frames
 
 
 def test_an_answer_of_nothing_is_still_whole() -> None:
