@@ -134,6 +134,8 @@ def _call(part: ToolCall, path: str, report: LossReport) -> list[Block]:
     ident = clean_id(part.id)
     if part.signature is not None and part.signature.dialect != NAME:
         blocks.append(hidden_block(part.signature, "call", ident))
+    if part.is_custom:
+        tell_custom(path, report)
     arguments = tool_input(part.arguments, is_custom=part.is_custom)
     if arguments is None:
         report.note(Feature.TOOLS, Outcome.APPROXIMATED, path, "arguments that are no JSON object are wrapped in one")
@@ -153,6 +155,11 @@ def native_blocks(part: Native, path: str, report: LossReport) -> list[Block]:
 def tell_refusal(path: str, report: LossReport) -> None:
     """Words of refusal are text here; the stop reason says what they are."""
     report.note(Feature.REFUSAL, Outcome.APPROXIMATED, path, "told as text with the stop reason `refusal`")
+
+
+def tell_custom(path: str, report: LossReport) -> None:
+    """Calls of this API have JSON arguments."""
+    report.note(Feature.CUSTOM_TOOLS, Outcome.APPROXIMATED, path, "free text is told as an argument")
 
 
 def tell_medium(path: str, report: LossReport) -> None:

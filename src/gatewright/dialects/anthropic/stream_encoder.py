@@ -50,7 +50,7 @@ from gatewright.dialects.anthropic.carried import carry_as, hidden_block, thinki
 from gatewright.dialects.anthropic.citations import write_citation
 from gatewright.dialects.anthropic.errors import render_stream_error
 from gatewright.dialects.anthropic.finish import IN_DELTA, stop_members
-from gatewright.dialects.anthropic.response import native_blocks, tell_medium, tell_refusal
+from gatewright.dialects.anthropic.response import native_blocks, tell_custom, tell_medium, tell_refusal
 from gatewright.dialects.anthropic.usage import render_usage
 from gatewright.dialects.anthropic.vocabulary import CUSTOM_INPUT, NAME, clean_id, own
 from gatewright.wire.json_object import JsonObject, render_json
@@ -219,6 +219,8 @@ class StreamEncoder:
             case ToolCall():
                 self._has_calls = True
                 self._begin_call(opened, content)
+                if content.is_custom:
+                    tell_custom(path, report)
             case _:
                 pass
         self._open[number] = opened

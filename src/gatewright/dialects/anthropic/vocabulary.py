@@ -20,7 +20,7 @@ JSON_TOOL: Final = "gatewright_json_response"
 DEFAULT_MAX_TOKENS: Final = 4096
 """The output limit when neither the request nor the model's traits give one: the largest every Claude model takes."""
 CUSTOM_INPUT: Final = "input"
-"""The one argument, a string, of the tool that stands in for a free-text tool."""
+"""The member that holds the free text of a call to a tool that takes no JSON."""
 RAW_INPUT: Final = "_raw"
 """The member that holds tool arguments which are no JSON object, as text."""
 

@@ -82,6 +82,8 @@ class BlockWriter:
 
     def _call(self, part: ToolCall, path: str) -> Block:
         self._foreign_signature(part, path)
+        if part.is_custom:
+            self._report.approximated(Feature.CUSTOM_TOOLS, path, "its text is sent as an argument")
         arguments = tool_input(part.arguments, is_custom=part.is_custom)
         if arguments is None:
             self._report.approximated(Feature.TOOLS, path, "arguments that are no JSON object are wrapped in one")

@@ -71,6 +71,7 @@ def write_conversation(request: ChatRequest, traits: Traits, report: LossReport,
             turns[-1].extra.update(turn.extra)
         else:
             turns.append(turn)
+    _results_next(turns)
     for turn in turns:
         _results_first(turn)
     return Conversation(system, turns)
@@ -121,6 +122,14 @@ def _tagged(part: Part) -> Part:
 def _tell_name(message: Message, path: str, report: LossReport) -> None:
     if message.name is not None:
         report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "messages have no names")
+
+
+def _results_next(turns: list[Turn]) -> None:
+    """Let results follow their calls at once: a system message between them comes after."""
+    for index in range(len(turns) - 2):
+        calls, system, results = turns[index : index + 3]
+        if system.role == "system" and "tool_use" in calls.types() and "tool_result" in results.types():
+            turns[index + 1], turns[index + 2] = results, system
 
 
 def _results_first(turn: Turn) -> None:

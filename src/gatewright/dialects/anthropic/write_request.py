@@ -15,7 +15,6 @@ from gatewright.dialects.anthropic.cache_marks import TOOL, Marks
 from gatewright.dialects.anthropic.reasoning import Situation, Thinking, write_reasoning
 from gatewright.dialects.anthropic.schema import closed
 from gatewright.dialects.anthropic.vocabulary import (
-    CUSTOM_INPUT,
     DEFAULT_MAX_TOKENS,
     JSON_TOOL,
     NAME,
@@ -28,9 +27,6 @@ from gatewright.dialects.anthropic.write_sampling import write_sampling
 from gatewright.wire.json_object import render_json
 
 _NO_ARGUMENTS: Final = Raw(b'{"type":"object","properties":{}}')
-_FREE_TEXT: Final = render_json(
-    {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
-)
 _JSON_WORDS: Final = "Answer with one JSON object and nothing else: no words around it and no code fence."
 _JSON_TOOL_WORDS: Final = "Give your final answer by calling this tool; its input is the answer."
 _OBJECT: Final = Raw(b'"object"')
@@ -139,14 +135,13 @@ def _tool(tool: Tool, path: str, report: LossReport, marks: Marks) -> dict[str, 
         # A changed name could not be changed back in the answer, whose reader does not know the request.
         report.refused(Feature.TOOLS, path, "names of tools have at most 128 letters, digits, - and _")
         return None
+    if tool.is_custom:
+        report.refused(Feature.CUSTOM_TOOLS, path, "tools take JSON arguments only")
+        return None
     block: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         block["description"] = tool.description
-    if tool.is_custom:
-        report.approximated(Feature.CUSTOM_TOOLS, path, f"written as a tool with one text argument, `{CUSTOM_INPUT}`")
-        block["input_schema"] = _FREE_TEXT
-    else:
-        block["input_schema"] = _schema(tool.parameters)
+    block["input_schema"] = _schema(tool.parameters)
     if tool.strict:
         block["strict"] = True
     marks.put(block, tool.cache, path, TOOL)

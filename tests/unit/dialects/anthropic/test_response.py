@@ -184,7 +184,7 @@ FOREIGN: list[tuple[Part, list[dict[str, Any]], list[tuple[Feature, Outcome]]]] 
     (
         ToolCall(id="c", name="f", arguments="ls", is_custom=True),
         [{"type": "tool_use", "id": "c", "name": "f", "input": {"input": "ls"}}],
-        [],
+        [(Feature.CUSTOM_TOOLS, Outcome.APPROXIMATED)],
     ),
     (Refusal(text="no"), [{"type": "text", "text": "no"}], [(Feature.REFUSAL, Outcome.APPROXIMATED)]),
     (Image(source=Source(data="x")), [], [(Feature.MEDIA_OUTPUT, Outcome.DROPPED)]),

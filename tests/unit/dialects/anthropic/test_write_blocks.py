@@ -90,7 +90,7 @@ CASES: list[tuple[Part, Role, Any, list[tuple[Feature, Outcome]]]] = [
         ToolCall(id="t", name="f", arguments="words", is_custom=True),
         "assistant",
         {"type": "tool_use", "id": "t", "name": "f", "input": {"input": "words"}},
-        [],
+        [(Feature.CUSTOM_TOOLS, APPROXIMATED)],
     ),
     (
         ToolCall(id="t", name="a.b", arguments="{}", signature=FOREIGN),

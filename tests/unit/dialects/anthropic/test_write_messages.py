@@ -82,6 +82,11 @@ def test_results_stand_first_in_one_message() -> None:
     assert losses == [(Feature.MID_SYSTEM, Outcome.APPROXIMATED)]
 
 
+def test_no_system_message_parts_calls_from_results() -> None:
+    conversation, _ = write(USER, CALL, SYSTEM, RESULT_A, RESULT_B, traits=Traits(has_mid_system=True))
+    assert [role for role, _ in plain(conversation)] == ["user", "assistant", "user", "system"]
+
+
 def test_turns_of_one_role_are_merged_and_empty_ones_left_out() -> None:
     empty = Message(role="assistant", parts=(Reasoning(text="unsigned"),))
     conversation, _ = write(USER, empty, USER, Message(role="user"))

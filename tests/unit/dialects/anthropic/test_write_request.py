@@ -103,7 +103,7 @@ def test_tools() -> None:
 @pytest.mark.parametrize(
     ("tool", "feature", "outcome", "count"),
     [
-        (Tool(name="f", is_custom=True), Feature.CUSTOM_TOOLS, APPROXIMATED, 1),
+        (Tool(name="f", is_custom=True), Feature.CUSTOM_TOOLS, REFUSED, 0),
         (Tool(name="a.b"), Feature.TOOLS, REFUSED, 0),
         (NativeTool(dialect="openai.responses", kind="web_search", raw=Raw(b"{}")), Feature.NATIVE_TOOLS, REFUSED, 0),
     ],
