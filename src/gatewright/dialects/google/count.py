@@ -17,10 +17,9 @@ from gatewright.core.fields import Fields
 from gatewright.core.loss import LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.google import read_request, write_request
-from gatewright.dialects.google.members import NAME, Members, own_members
+from gatewright.dialects.google.members import NAME, Members, fields_of, own_members
 
 _WHOLE: Final = "generateContentRequest"
-_fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 _encoder = msgspec.json.Encoder()
 
 
@@ -31,7 +30,7 @@ def decode_request(fields: Fields, model: str) -> ChatRequest:
     if whole is None:
         request = read_request.decode_request(fields, model, False)
         return _marked(request, Raw(b"false"))
-    request = read_request.decode_request(_fields.decode(whole), model, False)
+    request = read_request.decode_request(fields_of(whole), model, False)
     return _marked(request, Raw(b"true"))
 
 

@@ -16,7 +16,7 @@ from msgspec import Raw
 from gatewright.core.chat import Extension
 from gatewright.core.errors import Kind
 from gatewright.core.fields import Fields
-from gatewright.wire.json_object import JsonObject
+from gatewright.wire.json_object import JsonObject, mend_surrogates
 
 _SNAKE: Final = re.compile(r"[a-z][a-zA-Z0-9]*(?:_[a-z0-9]+)+")
 _FIRST: Final = re.compile(r"_([a-z0-9])")
@@ -95,7 +95,19 @@ def own_members(extension: Extension | None, dialect: str) -> dict[str, Any]:
 
 def merged(written: dict[str, Any], kept: Raw | None) -> dict[str, Any]:
     """The members of a nested object that an extension kept, below those that were written from the hub."""
-    return written if kept is None else {**_fields.decode(kept), **written}
+    return written if kept is None else {**fields_of(kept), **written}
+
+
+def fields_of(raw: Raw) -> Fields:
+    """The members of an object that was read before, as they are spelled; none of what was no object."""
+    try:
+        return _fields.decode(raw)
+    except _FAILURES:
+        pass
+    try:
+        return _fields.decode(mend_surrogates(bytes(raw)))
+    except _FAILURES:
+        return {}
 
 
 def text_of(raw: Raw) -> str:

@@ -15,7 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.usage import Usage
-from gatewright.dialects.google.members import NAME, Members, own_members
+from gatewright.dialects.google.members import NAME, fields_of, own_members
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
 _Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
@@ -142,10 +142,9 @@ def _of(details: list[_Modality], names: frozenset[str | int]) -> int:
 
 
 def _kept(raw: Raw, usage: Usage) -> Extension | None:
-    rest = Members.parse(raw).rest(NAME)
-    if rest is None:
+    members = {name: value for name, value in fields_of(raw).items() if bytes(value) != b"null"}
+    if not members:
         return None
-    members = dict(rest.members)
     tool_use = members.get("toolUsePromptTokenCount")
     written = write_usage(usage, None if tool_use is None else Extension(NAME, {"toolUsePromptTokenCount": tool_use}))
     for name, value in written.items():

@@ -106,9 +106,7 @@ def _write_system(messages: tuple[Message, ...], writer: PartWriter, report: Los
             report.approximated(Feature.MID_SYSTEM, path, "moved to the system instruction, before the conversation")
         if written is None:
             written = {"parts": []}
-        is_own = message.extra is not None and message.extra.dialect == NAME
-        parts = [(part, f"{path}.parts[{number}]") for number, part in enumerate(message.parts)]
-        written["parts"] += _write_parts(parts, writer, is_own=is_own)
+        written["parts"] += _write_parts(_said(message, path), writer)
         written |= own_members(message.extra, NAME)
     return written if written is None or written["parts"] or len(written) > 1 else None
 
@@ -132,7 +130,7 @@ def _write_contents(messages: tuple[Message, ...], writer: PartWriter, report: L
         if not turn.is_own:
             turn.parts = _in_order(turn.parts, calls) if turn.role == "user" else _signed_calls(turn.parts)
         calls = {part.id: number for number, (part, _) in enumerate(turn.parts) if isinstance(part, ToolCall)}
-        parts = _write_parts(turn.parts, writer, is_own=turn.is_own)
+        parts = _write_parts(turn.parts, writer)
         if not parts and not turn.is_own:
             continue
         if not turn.is_own and turn.role == "model":
@@ -150,9 +148,11 @@ def _turns(messages: tuple[Message, ...], report: LossReport) -> list[_Turn]:
         if message.name is not None:
             report.dropped(Feature.MESSAGE_NAME, path, "Gemini has no names of speakers")
         role = "model" if message.role == "assistant" else "user"
-        is_own = message.extra is not None and message.extra.dialect == NAME
-        holds_results = bool(message.parts) and all(isinstance(part, ToolResult) for part in message.parts)
-        parts = [(part, f"{path}.parts[{number}]") for number, part in enumerate(message.parts)]
+        is_own = _is_own(message)
+        parts = _said(message, path)
+        if not parts and not is_own:
+            continue
+        holds_results = bool(parts) and all(isinstance(part, ToolResult) for part, _ in parts)
         last = turns[-1] if turns else None
         if (
             last is not None
@@ -172,15 +172,26 @@ def _turns(messages: tuple[Message, ...], report: LossReport) -> list[_Turn]:
     return turns
 
 
-def _write_parts(parts: list[tuple[Part, str]], writer: PartWriter, *, is_own: bool) -> list[dict[str, Any]]:
-    written = []
-    for part, path in parts:
-        if not is_own and isinstance(part, Text) and not part.text and part.signature is None:
-            continue  # nothing is said, which Gemini refuses and other APIs write beside tool calls
-        each = writer.write(part, path)
-        if each is not None:
-            written.append(each)
-    return written
+def _is_own(message: Message) -> bool:
+    return message.extra is not None and message.extra.dialect == NAME
+
+
+def _said(message: Message, path: str) -> list[tuple[Part, str]]:
+    """The parts of a message with their paths, without texts of nothing.
+
+    Gemini refuses those, and other APIs write them beside tool calls; a client of this API knows what it does.
+    """
+    is_own = _is_own(message)
+    return [
+        (part, f"{path}.parts[{number}]")
+        for number, part in enumerate(message.parts)
+        if is_own or not isinstance(part, Text) or part.text or part.signature is not None
+    ]
+
+
+def _write_parts(parts: list[tuple[Part, str]], writer: PartWriter) -> list[dict[str, Any]]:
+    written = [writer.write(part, path) for part, path in parts]
+    return [part for part in written if part is not None]
 
 
 def _in_order(parts: list[tuple[Part, str]], calls: dict[str, int]) -> list[tuple[Part, str]]:
