@@ -63,10 +63,12 @@ _PADDING: Final = ("object", "obfuscation", "p")
 class _Call:
     """A tool call being read."""
 
-    __slots__ = ("arguments", "call_id", "has_begun", "is_closed", "is_custom", "name", "part", "signature")
+    __slots__ = ("arguments", "call_id", "given_id", "has_begun", "is_closed", "is_custom", "name", "part", "signature")
 
     def __init__(self) -> None:
         self.call_id = ""
+        self.given_id = ""
+        """The host's own; `call_id` is made up where it gives none."""
         self.name = ""
         self.arguments: list[str] = []
         self.is_custom = False
@@ -338,6 +340,7 @@ class ChoiceReader:
         text = "" if inner is None else _arguments(inner, "input" if kind == "custom" else "arguments")
         number = piece.integer("index")
         call = self._find_call(number, call_id, name, out)
+        call.given_id = call.given_id or call_id
         call.call_id = call.call_id or call_id
         call.name = call.name or name
         call.is_custom = call.is_custom or kind == "custom"
@@ -357,7 +360,7 @@ class ChoiceReader:
             found = None if name or not self._calls else self._calls[-1]
         # Some hosts give every whole call the same index, some without an id.
         if found is not None and name and found.name:
-            is_other = call_id != found.call_id if call_id else not found.call_id and _is_whole(found)
+            is_other = call_id != found.given_id if call_id else not found.given_id and _is_whole(found)
             if is_other:
                 found = None
         if found is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gatewright.core.chat import Extension, Native, Part, Reasoning, Refusal, Text, ToolCall
 from gatewright.core.errors import GatewayError, Kind
@@ -30,54 +30,29 @@ from gatewright.core.events import (
     UsageReport,
 )
 from gatewright.dialects.openai.responses.errors import read_failure
-from gatewright.dialects.openai.responses.names import NAME, extension, object_members, own, string_value
+from gatewright.dialects.openai.responses.names import NAME, extension, object_members, own
 from gatewright.dialects.openai.responses.read_content import read_citation, read_content, read_logprobs
 from gatewright.dialects.openai.responses.read_items import CALL, OPEN, Key, begin_members, read_item, read_thought
 from gatewright.dialects.openai.responses.read_response import BAD, answer_failure, read_finish, read_head
+from gatewright.dialects.openai.responses.stream_events import (
+    DELTAS,
+    DONES,
+    NOTHING,
+    StreamEvent,
+    is_whole,
+    item_head,
+    key_of,
+    owner_of,
+    read_event,
+)
 from gatewright.dialects.openai.responses.usage import read_usage, usage_extension
-from gatewright.wire.json_object import JsonObject, mend_surrogates, render_json
+from gatewright.wire.json_object import JsonObject, render_json
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
 MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
 """The largest event held back while its end has not come: the last one repeats the whole answer."""
 
 _CUT: Final = "The provider ended the stream before the answer was complete."
-_NONE: Final = Raw(b"")
-
-
-class _Event(Struct, gc=False):
-    """The members of any event that are looked at."""
-
-    type: str = ""
-    output_index: int | None = None
-    content_index: int | None = None
-    summary_index: int | None = None
-    delta: str | None = None
-    text: str | None = None
-    refusal: str | None = None
-    arguments: str | None = None
-    input: str | None = None
-    logprobs: Raw = _NONE
-    annotation: Raw = _NONE
-    part: Raw = _NONE
-    item: Raw = _NONE
-    response: Raw = _NONE
-    error: Raw = _NONE
-    item_id: str | None = None
-
-
-class _AnyEvent(Struct):
-    type: str = ""
-    error: Raw = _NONE
-
-
-class _Item(Struct):
-    """The type and the names of an item."""
-
-    type: str = ""
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
 
 
 class _Slot:
@@ -110,55 +85,7 @@ class _OpenItem:
         self.is_done = False
 
 
-_DELTAS: Final = {
-    "response.output_text.delta": ("message", "content"),
-    "response.refusal.delta": ("message", "content"),
-    "response.reasoning_text.delta": ("reasoning", "content"),
-    "response.reasoning_summary_text.delta": ("reasoning", "summary"),
-    "response.function_call_arguments.delta": ("function_call", "call"),
-    "response.custom_tool_call_input.delta": ("custom_tool_call", "call"),
-}
-_DONES: Final = {
-    "response.output_text.done": "response.output_text.delta",
-    "response.refusal.done": "response.refusal.delta",
-    "response.reasoning_text.done": "response.reasoning_text.delta",
-    "response.reasoning_summary_text.done": "response.reasoning_summary_text.delta",
-    "response.function_call_arguments.done": "response.function_call_arguments.delta",
-    "response.custom_tool_call_input.done": "response.custom_tool_call_input.delta",
-}
-_HANDLED: Final = frozenset(
-    (
-        *_DELTAS,
-        *_DONES,
-        "response.created",
-        "response.in_progress",
-        "response.queued",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.reasoning_summary_part.added",
-        "response.reasoning_summary_part.done",
-        "response.output_text.annotation.added",
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "error",
-    )
-)
-
-_OWNERS: Final = {
-    "output_text": "message",
-    "refusal": "message",
-    "reasoning_text": "reasoning",
-    "summary_text": "reasoning",
-}
-"""Which items hold parts of these types."""
-
 replace = msgspec.structs.replace
-_events = msgspec.json.Decoder(_Event)
-_any_events = msgspec.json.Decoder(_AnyEvent)
-_items = msgspec.json.Decoder(_Item)
 
 
 class ResponsesDecoder:
@@ -211,11 +138,8 @@ class ResponsesDecoder:
         return self._is_over
 
     def _read_rest(self, rest: bytes) -> None:
-        try:
-            _any_events.decode(event_data(rest))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return  # cut in the middle of an event
-        self._read(rest)
+        if is_whole(event_data(rest)):  # else it is cut in the middle of an event
+            self._read(rest)
 
     # -- one event
 
@@ -227,22 +151,22 @@ class ResponsesDecoder:
             return
         if data == b"[DONE]":
             return
-        event = _decode(data)
+        event = read_event(data)
         if event is None:
             return
         kind = event.type
-        delta = _DELTAS.get(kind)
+        delta = DELTAS.get(kind)
         if delta is not None:
             if event.delta:
                 self._add(event, delta, event.delta)
             return
-        done = _DONES.get(kind)
+        done = DONES.get(kind)
         if done is not None:
-            self._close_text(event, _DELTAS[done])
+            self._close_text(event, done)
             return
         self._read_frame(event, data)
 
-    def _read_frame(self, event: _Event, data: bytes) -> None:
+    def _read_frame(self, event: StreamEvent, data: bytes) -> None:
         """Everything but text."""
         match event.type:
             case "response.created" | "response.in_progress" | "response.queued":
@@ -281,7 +205,7 @@ class ResponsesDecoder:
 
     # -- items
 
-    def _index(self, event: _Event, kind: str, name: str | None) -> int:
+    def _index(self, event: StreamEvent, kind: str, name: str | None) -> int:
         """Which item an event speaks of, also when the server does not number its items."""
         if event.output_index is not None:
             return event.output_index
@@ -298,11 +222,11 @@ class ResponsesDecoder:
         if item.names[0]:
             self._named[item.names[0]] = index
 
-    def _add_item(self, event: _Event) -> None:
-        self._begin(_NONE)
+    def _add_item(self, event: StreamEvent) -> None:
+        self._begin(NOTHING)
         if not event.item:
             return
-        item = _decode_item(event.item)
+        item = item_head(event.item)
         index = self._next if event.output_index is None else event.output_index
         if index in self._items:
             return
@@ -313,13 +237,13 @@ class ResponsesDecoder:
             call = ToolCall(id=item.call_id or item.id or "", name=item.name, arguments="", is_custom=is_custom)
             self._open(opened, CALL, call)
 
-    def _item(self, event: _Event, kind: str, name: str | None = None) -> _OpenItem:
+    def _item(self, event: StreamEvent, kind: str, name: str | None = None) -> _OpenItem:
         """The item an event speaks of, begun here when the server did not tell of its beginning."""
         name = name or event.item_id
         index = self._index(event, kind, name)
         opened = self._items.get(index)
         if opened is None:
-            self._begin(_NONE)
+            self._begin(NOTHING)
             opened = _OpenItem(kind, (name, None), {})
             self._insert(index, opened)
         return opened
@@ -344,10 +268,10 @@ class ResponsesDecoder:
             opened.current = None
             self._out.append(PartEnd(0, slot.part, Extension(NAME, slot.members | members) if members else None))
 
-    def _end_item(self, event: _Event) -> None:
+    def _end_item(self, event: StreamEvent) -> None:
         if not event.item:
             return
-        item = _decode_item(event.item)
+        item = item_head(event.item)
         opened = self._item(event, item.type, item.id)
         if not opened.is_done:
             opened.names = (item.id or opened.names[0], item.call_id or opened.names[1])
@@ -375,13 +299,13 @@ class ResponsesDecoder:
 
     # -- parts
 
-    def _add(self, event: _Event, delta: tuple[str, str], text: str) -> None:
+    def _add(self, event: StreamEvent, delta: tuple[str, str], text: str) -> None:
         """More of a slot's text."""
         kind, member = delta
         opened = self._items.get(event.output_index) if event.output_index is not None else None
         if opened is None:
             opened = self._item(event, kind)
-        slot = opened.slots.get(_key(event, member)) or self._open_text(opened, event, member)
+        slot = opened.slots.get(key_of(event, member)) or self._open_text(opened, event, member)
         if slot is None or slot is not opened.current:
             return
         if event.logprobs and bytes(event.logprobs) != b"[]":
@@ -392,7 +316,7 @@ class ResponsesDecoder:
         slot.size += len(text)
         self._out.append(Delta(0, slot.part, text))
 
-    def _open_text(self, opened: _OpenItem, event: _Event, member: str) -> _Slot | None:
+    def _open_text(self, opened: _OpenItem, event: StreamEvent, member: str) -> _Slot | None:
         """Begin the part that a text event speaks of; a call cannot begin without its name."""
         if member == "call" or opened.is_done:
             return None
@@ -401,16 +325,16 @@ class ResponsesDecoder:
             part = Reasoning(text="", is_summary=member == "summary", id=opened.names[0])
         elif event.type.startswith("response.refusal"):
             part = Refusal(text="")
-        return self._open(opened, _key(event, member), part)
+        return self._open(opened, key_of(event, member), part)
 
-    def _close_text(self, event: _Event, delta: tuple[str, str]) -> None:
+    def _close_text(self, event: StreamEvent, delta: tuple[str, str]) -> None:
         """The whole text of a slot is known."""
         text = event.text or event.refusal or event.arguments or event.input
         kind, member = delta
         if text is None:
             return
         opened = self._item(event, kind)
-        slot = opened.slots.get(_key(event, member)) or self._open_text(opened, event, member)
+        slot = opened.slots.get(key_of(event, member)) or self._open_text(opened, event, member)
         if slot is not None and slot is opened.current:
             self._give_rest(slot, text)
 
@@ -438,29 +362,29 @@ class ResponsesDecoder:
             case _:
                 pass
 
-    def _add_part(self, event: _Event) -> None:
+    def _add_part(self, event: StreamEvent) -> None:
         member = "summary" if event.summary_index is not None else "content"
-        owner, kind = _owner(event)
+        owner, kind = owner_of(event)
         if owner is None:
             return
         opened = self._item(event, owner)
-        if opened.is_done or _key(event, member) in opened.slots:
+        if opened.is_done or key_of(event, member) in opened.slots:
             return
         part: Part = Text(text="")
         if owner == "reasoning":
             part = Reasoning(text="", is_summary=member == "summary", id=opened.names[0])
         elif kind == "refusal":
             part = Refusal(text="")
-        self._open(opened, _key(event, member), part)
+        self._open(opened, key_of(event, member), part)
 
-    def _close_part(self, event: _Event) -> None:
+    def _close_part(self, event: StreamEvent) -> None:
         """The whole part is known, with the members the hub has no place for."""
-        owner, _ = _owner(event)
+        owner, _ = owner_of(event)
         if owner is None:
             return
         member = "summary" if event.summary_index is not None else "content"
         opened = self._item(event, owner)
-        slot = opened.slots.get(_key(event, member))
+        slot = opened.slots.get(key_of(event, member))
         if slot is None or slot is not opened.current:
             return
         part: Part
@@ -475,9 +399,9 @@ class ResponsesDecoder:
                 slot.logprobs = len(tokens)
         self._finish_text(slot, part)
 
-    def _annotate(self, event: _Event) -> None:
+    def _annotate(self, event: StreamEvent) -> None:
         opened = self._item(event, "message")
-        slot = opened.slots.get(_key(event, "content"))
+        slot = opened.slots.get(key_of(event, "content"))
         if slot is not None and slot is opened.current and event.annotation:
             slot.citations += 1
             citation = read_citation(JsonObject.parse(event.annotation, "annotation", BAD))
@@ -485,7 +409,7 @@ class ResponsesDecoder:
 
     # -- the end
 
-    def _end_answer(self, event: _Event) -> None:
+    def _end_answer(self, event: StreamEvent) -> None:
         if not event.response:
             raise GatewayError(BAD, f"The provider's answer is not usable: `{event.type}` holds no response.")
         fields = JsonObject.parse(event.response, "response", BAD)
@@ -512,7 +436,7 @@ class ResponsesDecoder:
         named = {name: opened for opened in streamed for name in opened.names if name}
         matches: list[_OpenItem | None] = []
         for raw in output:
-            item = _decode_item(raw)
+            item = item_head(raw)
             matches.append(named.get(item.id or "") or named.get(item.call_id or ""))
         taken = {id(opened) for opened in matches if opened is not None}
         left: dict[str, list[_OpenItem]] = {}
@@ -522,48 +446,10 @@ class ResponsesDecoder:
         for raw, match in zip(output, matches, strict=True):
             if match is None:
                 # Some servers give their items another id each time; then the order tells.
-                item = _decode_item(raw)
+                item = item_head(raw)
                 same = left.get(item.type)
                 match = same.pop() if same else _OpenItem(item.type, (item.id, item.call_id), {})
             if not match.is_done:
                 self._complete(match, raw)
         for opened in streamed:
             self._close(opened, {"item": render_json(opened.begin)})
-
-
-def _owner(event: _Event) -> tuple[str | None, str]:
-    """The type of the item that holds the part of an event, and the part's own; None for parts of no known type."""
-    kind = string_value(object_members(event.part).get("type")) if event.part else None
-    return _OWNERS.get(kind or ""), kind or ""
-
-
-def _key(event: _Event, member: str) -> Key:
-    if member == "content":
-        return member, event.content_index or 0
-    if member == "summary":
-        return member, event.summary_index or 0
-    return CALL
-
-
-def _decode(data: bytes) -> _Event | None:
-    """An event; None when it is of a type that does not matter here. Raises GatewayError."""
-    try:
-        return _events.decode(data)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        data = mend_surrogates(data)
-    try:
-        event = _any_events.decode(data)
-        return _events.decode(data) if event.type in _HANDLED or event.error else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise GatewayError(BAD, f"The provider's stream is not usable: {error}.", cause=error) from None
-
-
-def _decode_item(raw: Raw) -> _Item:
-    try:
-        return _items.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    members = JsonObject.parse(raw, "item", BAD)
-    return _Item(type=string_value(members.peek("type")) or "", id=string_value(members.peek("id")))
