@@ -5,7 +5,7 @@ CRC-32 of all before it. A header is: length of its name (1 byte), name, type (1
 (docs.aws.amazon.com/AmazonS3/latest/userguide/RESTSelectObjectAppendix.html,
 smithy.io/2.0/aws/amazon-eventstream.html).
 
-The decoder is a state machine with one state, the bytes of the unfinished message: they are joined once when the
+The buffer is a state machine with one state, the bytes of the unfinished message: they are joined once when the
 prelude is complete and once when the message is, so that any cutting costs the length of the stream.
 """
 
@@ -55,10 +55,14 @@ class Message(Struct, frozen=True, gc=False):
     payload: bytes
 
 
-class MessageDecoder:
-    """Bytes in, messages out. A ValueError ends it: nothing after a damaged message can be trusted."""
+class MessageBuffer:
+    """Bytes in, blocks of whole messages out, as they came; the unfinished rest is held.
 
-    __slots__ = ("_failure", "_held", "_held_bytes", "_known", "_max_message_bytes", "_needed")
+    Only preludes are checked: who reads the messages checks the rest. A ValueError ends it: nothing after a damaged
+    prelude can be told apart.
+    """
+
+    __slots__ = ("_failure", "_held", "_held_bytes", "_max_message_bytes", "_needed")
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._held: list[bytes] = []
@@ -66,25 +70,29 @@ class MessageDecoder:
         self._needed = 0
         """How many bytes must be held before looking at them again."""
         self._max_message_bytes = max_message_bytes
-        self._known: dict[bytes, Headers] = {}
         self._failure: ValueError | None = None
 
-    def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises ValueError on a wrong checksum, length or header, then always."""
+    def feed(self, data: bytes) -> bytes:
+        """All whole messages that `data` completes. Raises ValueError on an impossible prelude, then always."""
         if self._failure is not None:
             raise self._failure
         if self._held:
             self._held.append(data)
             self._held_bytes += len(data)
             if self._held_bytes < self._needed:
-                return []
+                return b""
             data = b"".join(self._held)
             self._held = []
         try:
-            return self._read(data)
+            end = self._find_end(data)
         except ValueError as failure:
             self._failure = failure
             raise
+        if end == len(data):
+            return data
+        self._held = [data[end:]]
+        self._held_bytes = len(data) - end
+        return data[:end]
 
     def end(self) -> bytes:
         """The bytes of an unfinished message at the end of the stream; empty when it ended between two."""
@@ -92,37 +100,68 @@ class MessageDecoder:
         self._held = []
         return rest
 
-    def _read(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
-        start, size, needed = 0, len(data), _PRELUDE.size
+    def _find_end(self, data: bytes) -> int:
+        """Where the last whole message ends."""
+        start, size = 0, len(data)
+        self._needed = _PRELUDE.size
         while size - start >= _PRELUDE.size:
             total, headers_length, checksum = _PRELUDE.unpack_from(data, start)
             if crc32(data[start : start + 8]) != checksum:
                 raise ValueError("the prelude of a message does not match its checksum")
-            self._check_lengths(total, headers_length)
-            end = start + total
-            if end > size:
-                needed = total
+            if total > self._max_message_bytes:
+                raise ValueError(f"a message exceeds {self._max_message_bytes} bytes")
+            if headers_length > MAX_HEADERS_BYTES:
+                raise ValueError(f"the headers of a message exceed {MAX_HEADERS_BYTES} bytes")
+            if total < _FRAME_BYTES + headers_length:
+                raise ValueError("the headers of a message exceed the message")
+            if start + total > size:
+                self._needed = total
                 break
-            if crc32(data[start : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
-                raise ValueError("a message does not match its checksum")
-            body = start + _PRELUDE.size + headers_length
-            headers = self._headers(data[start + _PRELUDE.size : body])
-            messages.append(Message(headers, data[body : end - 4]))
-            start = end
-        if start < size:
-            self._held = [data[start:]]
-            self._held_bytes = size - start
-            self._needed = needed
-        return messages
+            start += total
+        return start
 
-    def _check_lengths(self, total: int, headers_length: int) -> None:
-        if total > self._max_message_bytes:
-            raise ValueError(f"a message exceeds {self._max_message_bytes} bytes")
-        if headers_length > MAX_HEADERS_BYTES:
-            raise ValueError(f"the headers of a message exceed {MAX_HEADERS_BYTES} bytes")
-        if total < _FRAME_BYTES + headers_length:
-            raise ValueError("the headers of a message exceed the message")
+
+def split_messages(block: bytes) -> list[bytes]:
+    """The messages of a block that a `MessageBuffer` gave; joined they are the block."""
+    messages: list[bytes] = []
+    start = 0
+    while start < len(block):
+        end = start + _LENGTHS.unpack_from(block, start)[0]
+        messages.append(block[start:end])
+        start = end
+    return messages
+
+
+class MessageDecoder:
+    """Bytes in, messages out. A ValueError ends it: nothing after a damaged message can be trusted."""
+
+    __slots__ = ("_buffer", "_failure", "_known")
+
+    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._buffer = MessageBuffer(max_message_bytes)
+        self._known: dict[bytes, Headers] = {}
+        self._failure: ValueError | None = None
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Raises ValueError on a wrong checksum, length or header, then always."""
+        if self._failure is not None:
+            raise self._failure
+        block = self._buffer.feed(data)
+        try:
+            return [self._read(message) for message in split_messages(block)] if block else []
+        except ValueError as failure:
+            self._failure = failure
+            raise
+
+    def end(self) -> bytes:
+        """The bytes of an unfinished message at the end of the stream; empty when it ended between two."""
+        return self._buffer.end()
+
+    def _read(self, message: bytes) -> Message:
+        if crc32(message[:-4]) != _CRC.unpack_from(message, len(message) - 4)[0]:
+            raise ValueError("a message does not match its checksum")
+        body = _PRELUDE.size + _LENGTHS.unpack_from(message)[1]
+        return Message(self._headers(message[_PRELUDE.size : body]), message[body:-4])
 
     def _headers(self, block: bytes) -> Headers:
         headers = self._known.get(block)

@@ -15,11 +15,13 @@ from gatewright.wire.aws_event_stream import (
     MAX_HEADERS_BYTES,
     MAX_MESSAGE_BYTES,
     Message,
+    MessageBuffer,
     MessageDecoder,
     Timestamp,
     parse_headers,
     render_headers,
     render_message,
+    split_messages,
 )
 
 UUID_BYTES = bytes(range(16))
@@ -188,13 +190,31 @@ def test_many_small_pieces_of_a_large_message_are_joined_twice(monkeypatch: pyte
     data = framed(b"", b"x" * 200_000)
     decoder = MessageDecoder()
     reads: list[int] = []
-    read = MessageDecoder._read
+    find_end = MessageBuffer._find_end
 
-    def counted(self: MessageDecoder, held: bytes) -> list[Message]:
+    def counted(self: MessageBuffer, held: bytes) -> int:
         reads.append(len(held))
-        return read(self, held)
+        return find_end(self, held)
 
-    monkeypatch.setattr(MessageDecoder, "_read", counted)
+    monkeypatch.setattr(MessageBuffer, "_find_end", counted)
     got = [message for at in range(0, len(data), 7) for message in decoder.feed(data[at : at + 7])]
     assert [len(message.payload) for message in got] == [200_000]
     assert reads == [7, 14, len(data)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
+def test_blocks_are_whole_messages_as_they_came(size: int) -> None:
+    sent = [framed(b"", b"x" * length) for length in (0, 5, 100, 1, 300)]
+    data = b"".join(sent) + sent[1][:-1]
+    buffer = MessageBuffer()
+    blocks = [buffer.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    assert [message for block in blocks for message in split_messages(block)] == sent
+    assert buffer.end() == sent[1][:-1]
+
+
+def test_a_block_is_not_cut_after_a_damaged_prelude() -> None:
+    buffer = MessageBuffer()
+    with pytest.raises(ValueError, match="prelude"):
+        buffer.feed(framed(b"")[:8] + b"0000")
+    with pytest.raises(ValueError, match="prelude"):
+        buffer.feed(framed(b""))
