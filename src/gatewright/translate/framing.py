@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from gatewright.core.errors import GatewayError, Kind
+from gatewright.wire.aws_event_stream import MessageBuffer, split_messages
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -95,16 +96,22 @@ class JsonLines:
         return event.replace(data, new, 1)
 
 
-class WholeBlocks:
-    """Binary framings whose events name no model: blocks go on as they come; only the stream decoder cuts them."""
+class AwsEventStream:
+    """`application/vnd.amazon.eventstream`: binary messages, that name no model and so are never rewritten."""
 
-    __slots__ = ()
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = MessageBuffer(MAX_EVENT_BYTES)
 
     def feed(self, data: bytes) -> bytes:
-        return data
+        try:
+            return self._buffer.feed(data)
+        except ValueError as error:
+            raise unusable(error) from None
 
     def split(self, block: bytes) -> list[bytes]:
-        return [block]
+        return split_messages(block)
 
     def data(self, event: bytes) -> bytes:
         return b""
@@ -113,10 +120,10 @@ class WholeBlocks:
         return event
 
 
-_FRAMINGS: Final[Mapping[bytes, type[ServerSentEvents] | type[JsonLines] | type[WholeBlocks]]] = {
+_FRAMINGS: Final[Mapping[bytes, type[ServerSentEvents] | type[JsonLines] | type[AwsEventStream]]] = {
     b"text/event-stream": ServerSentEvents,
     b"application/x-ndjson": JsonLines,
-    b"application/vnd.amazon.eventstream": WholeBlocks,
+    b"application/vnd.amazon.eventstream": AwsEventStream,
 }
 
 

@@ -5,12 +5,21 @@ import pytest
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.translate import framing
 from gatewright.translate.framing import framing_of
+from gatewright.wire.aws_event_stream import render_headers, render_message
 
 SSE = b'event: a\ndata: {"x":1}\n\n: ping\n\ndata: {"y":\ndata: 2}\n\n'
 LINES = b'{"x":1}\n{"y":2}\r\n'
+MESSAGE = render_message(render_headers({":event-type": "a"}), b"{}")
 
 
-@pytest.mark.parametrize(("kind", "data"), [(b"text/event-stream", SSE), (b"application/x-ndjson", LINES)])
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"text/event-stream", SSE),
+        (b"application/x-ndjson", LINES),
+        (b"application/vnd.amazon.eventstream", 3 * MESSAGE),
+    ],
+)
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_cutting_changes_nothing(kind: bytes, data: bytes, size: int) -> None:
     whole = framing_of(kind)
@@ -41,9 +50,13 @@ def test_the_data_of_an_event_is_found_and_replaced() -> None:
     assert lines.replace(b'{"x":1}\r\n', lines.data(b'{"x":1}\r\n'), b'{"x":2}') == b'{"x":2}\r\n'
 
 
-def test_binary_blocks_go_on_as_they_are() -> None:
-    blocks = framing_of(b"application/vnd.amazon.eventstream")
-    assert blocks.feed(b"\x00\x01") == b"\x00\x01"
-    assert blocks.split(b"\x00\x01") == [b"\x00\x01"]
-    assert blocks.data(b"\x00\x01") == b""
-    assert blocks.replace(b"\x00", b"", b"x") == b"\x00"
+def test_binary_messages_are_never_rewritten() -> None:
+    messages = framing_of(b"application/vnd.amazon.eventstream")
+    assert messages.data(MESSAGE) == b""
+    assert messages.replace(MESSAGE, b"", b"x") == MESSAGE
+
+
+def test_a_damaged_binary_message_is_refused() -> None:
+    with pytest.raises(GatewayError) as refused:
+        framing_of(b"application/vnd.amazon.eventstream").feed(b"data: {}\n\n....")
+    assert refused.value.kind is Kind.UPSTREAM_BAD_RESPONSE
