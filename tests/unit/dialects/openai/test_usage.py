@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gatewright.core.usage import Usage
-from gatewright.dialects.openai.usage import read_answer, read_usage
+from gatewright.dialects.openai.usage import read_answer, read_usage, render_usage
 
 
 def read(reported: Any) -> Usage | None:
@@ -104,3 +104,63 @@ def test_an_answer_may_name_no_model() -> None:
 def test_what_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         read_answer(body)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        pytest.param(
+            {
+                "prompt_tokens": 12,
+                "completion_tokens": 1,
+                "total_tokens": 241,
+                "completion_tokens_details": {"reasoning_tokens": 228},
+            },
+            Usage(input_total=12, output_total=229, output_reasoning=228),
+            id="xAI: reasoning beside completion",
+        ),
+        pytest.param(
+            {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109},
+            Usage(input_total=35, output_total=74, output_reasoning=62),
+            id="Google: reasoning in the total alone",
+        ),
+        pytest.param(
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "prompt_cache_hit_tokens": 4},
+            Usage(input_total=9, input_cached_read=4, output_total=5),
+            id="DeepSeek",
+        ),
+        pytest.param(
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "cached_tokens": 3},
+            Usage(input_total=9, input_cached_read=3, output_total=5),
+            id="Moonshot",
+        ),
+        pytest.param(
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "num_cached_tokens": 2},
+            Usage(input_total=9, input_cached_read=2, output_total=5),
+            id="Mistral",
+        ),
+    ],
+)
+def test_rules_of_hosts(reported: Any, usage: Usage) -> None:
+    assert read(reported) == usage
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(input_total=5, output_total=2),
+        Usage(
+            input_total=100,
+            input_cached_read=40,
+            input_cache_write=30,
+            input_audio=20,
+            input_image=6,
+            output_total=50,
+            output_reasoning=10,
+            output_audio=5,
+            output_image=4,
+        ),
+    ],
+)
+def test_what_is_written_reads_the_same(usage: Usage) -> None:
+    assert read(render_usage(usage)) == usage

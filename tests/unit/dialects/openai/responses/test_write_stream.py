@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from openai import APIError, OpenAI
 from openai._types import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
@@ -25,6 +28,7 @@ from gatewright.core.chat import (
     Opaque,
     Part,
     Reasoning,
+    ReasoningConfig,
     Refusal,
     Source,
     Text,
@@ -200,6 +204,18 @@ def bare(content: Part) -> tuple[Any, ...]:
     return type(content), call_id, *(getattr(content, name, None) for name in names)
 
 
+@pytest.mark.parametrize(("summary", "place"), [(None, "content"), ("auto", "summary"), ("omitted", "content")])
+def test_thoughts_stand_where_the_client_looks_for_them(summary: str | None, place: str) -> None:
+    request = msgspec.structs.replace(REQUEST, reasoning=ReasoningConfig(summary=summary))
+    encoder = ResponsesEncoder(msgspec.structs.replace(context(), request=request))
+    thoughts = part(Reasoning(text=""), Delta(0, 0, "hm"))
+    told = read(encoder.encode([START, *thoughts, STOP]) + encoder.end())
+    judge(told)
+    [item] = told[-1]["response"]["output"]
+    assert [text["text"] for text in item[place]] == ["hm"]
+    assert any(one["type"].startswith("response.reasoning_summary_text") for one in told) == (place == "summary")
+
+
 @pytest.mark.parametrize(
     ("reason", "last", "status"),
     [
@@ -234,6 +250,32 @@ def test_failures_are_what_the_sdks_raise_on(begun: list[Event]) -> None:
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": "server_error", "message": "broke off"}
     EVENTS.validate_python(failed)
+
+
+def client(body: bytes) -> OpenAI:
+    """The SDK, on a connection that answers with `body`."""
+    headers = {"content-type": "text/event-stream"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=body))
+    return OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx.Client(transport=transport), max_retries=0)
+
+
+def test_the_sdks_stream_helper_gives_the_answer() -> None:
+    encoder = ResponsesEncoder(context())
+    body = encoder.encode([START, *CASES["thoughts"], STOP, USAGE]) + encoder.end()
+    with client(body) as sdk, sdk.responses.stream(model="m", input="q") as stream:
+        texts = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert (texts, final.output_text, final.status) == (["a"], "a", "completed")
+
+
+def test_the_sdk_raises_on_a_failure() -> None:
+    encoder = ResponsesEncoder(context())
+    body = encoder.encode([START, *part(Text(text="a"))])
+    body += encoder.fail(GatewayError(Kind.UPSTREAM_CUT, "broke off"), "req_1")
+    with client(body) as sdk, sdk.responses.create(model="m", input="q", stream=True) as stream:
+        with pytest.raises(APIError, match="broke off") as caught:
+            list(stream)
+    assert caught.value.code == "upstream_cut"
 
 
 @pytest.mark.parametrize(
