@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,10 +27,19 @@ from gatewright.dialects.google import COUNT_TOKENS, EMBED_CONTENT, GENERATE_CON
 
 pytestmark = pytest.mark.truth
 
-CHAT, EMBEDDINGS, COUNT = GENERATE_CONTENT.chat, EMBED_CONTENT.embeddings, COUNT_TOKENS.count
-assert CHAT is not None
-assert EMBEDDINGS is not None
-assert COUNT is not None
+C = TypeVar("C")
+
+
+def _given(codec: C | None) -> C:
+    assert codec is not None
+    return codec
+
+
+CHAT, EMBEDDINGS, COUNT = (
+    _given(GENERATE_CONTENT.chat),
+    _given(EMBED_CONTENT.embeddings),
+    _given(COUNT_TOKENS.count),
+)
 
 _USER_DATA = frozenset(("args", "response", "labels", "parameters", "parametersJsonSchema", "responseSchema"))
 _FINISH_NUMBERS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY"}
