@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from gatewright.core.chat import Extension
+from gatewright.core.events import Finish
+from gatewright.dialects.ollama.names import (
+    NAME,
+    is_made_up,
+    is_object,
+    make_call_id,
+    own,
+    read_reason,
+    write_reason,
+)
+
+
+def test_made_up_ids_are_stable_distinct_and_known_as_such() -> None:
+    ids = {make_call_id("a", 0, "f"), make_call_id("a", 1, "f"), make_call_id("b", 0, "f"), make_call_id("a", 0, "g")}
+    assert len(ids) == 4
+    assert make_call_id("a", 0, "f") in ids
+    assert all(is_made_up(call_id) and len(call_id) <= 40 for call_id in ids)
+    assert not is_made_up("call_1")
+    assert not is_made_up("gwcall_of_somebody_else")
+
+
+@pytest.mark.parametrize(
+    ("native", "has_calls", "reason"),
+    [
+        ("stop", False, "stop"),
+        (None, False, "stop"),
+        ("length", False, "length"),
+        ("length", True, "length"),
+        ("stop", True, "tool_calls"),
+        ("load", False, "stop"),
+        ("something_new", False, "stop"),
+    ],
+)
+def test_reasons_are_read_and_come_back(native: str | None, has_calls: bool, reason: str) -> None:
+    finish = read_reason(native, has_calls=has_calls)
+    assert finish.reason == reason
+    assert write_reason(finish) == native
+
+
+@pytest.mark.parametrize(
+    ("finish", "word"),
+    [
+        (None, "stop"),
+        (Finish(reason="tool_calls", native="tool_use", dialect="x"), "stop"),
+        (Finish(reason="length", native="max_tokens", dialect="x"), "length"),
+        (Finish(reason="content_filter"), "content_filter"),
+    ],
+)
+def test_reasons_of_others(finish: Finish | None, word: str) -> None:
+    assert write_reason(finish) == word
+
+
+def test_only_own_extensions_are_read() -> None:
+    assert own(Extension("another", {})) == {}
+    assert own(Extension(NAME, {})) == {}
+    assert own(None) == {}
+
+
+def test_objects() -> None:
+    assert is_object("{}")
+    assert not is_object("[]")
+    assert not is_object("{")
+    assert not is_object(b"\xff")
