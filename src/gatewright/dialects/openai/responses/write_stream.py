@@ -129,6 +129,9 @@ class ResponsesEncoder:
         self._sequence = 0
         self._head: dict[str, Any] = {}
         """Id, model and date; empty until the answer has begun."""
+        reasoning = context.request.reasoning
+        self._shows_summaries = reasoning is not None and reasoning.summary not in (None, "omitted")
+        """Whether the client asked to see thoughts as summaries: then another dialect's are given in that place."""
         self._is_ours = False
         self._echo: dict[str, Any] = {}
         self._output: list[Any] = []
@@ -275,6 +278,8 @@ class ResponsesEncoder:
 
     def _begin_part(self, content: Part) -> None:
         self._close_part()
+        if isinstance(content, Reasoning) and self._shows_summaries and not own(content.extra):
+            content = replace(content, is_summary=True)
         if self._group and not continues(self._group[-1], content, joins_reasoning=False):
             self._close_item()
         match content:

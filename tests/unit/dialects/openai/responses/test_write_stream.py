@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -255,8 +255,8 @@ def test_failures_are_what_the_sdks_raise_on(begun: list[Event]) -> None:
 def client(body: bytes) -> OpenAI:
     """The SDK, on a connection that answers with `body`."""
     headers = {"content-type": "text/event-stream"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=body))
-    return OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx.Client(transport=transport), max_retries=0)
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=body))
+    return OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx2.Client(transport=transport), max_retries=0)
 
 
 def test_the_sdks_stream_helper_gives_the_answer() -> None:
