@@ -510,11 +510,10 @@ def _arguments(inner: JsonObject, name: str) -> str:
 
 def _is_whole(call: _Call) -> bool:
     """Whether the arguments so far are a whole JSON object."""
-    text = "".join(call.arguments)
-    if not text.rstrip().endswith("}"):
+    if not call.arguments or not call.arguments[-1].rstrip().endswith("}"):
         return False
     try:
-        msgspec.json.decode(text, type=Raw)
+        msgspec.json.decode("".join(call.arguments), type=Raw)
     except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -236,5 +236,7 @@ def test_any_text_goes_through(thoughts: str, text: str, calls: list[tuple[str, 
         ToolCall(id=f"c{index}", name=name, arguments=msgspec.json.encode(arguments).decode())
         for index, (name, arguments) in enumerate(calls)
     )
-    parts = ((Reasoning(text=thoughts),) if thoughts else ()) + (Text(text=text), *made)
+    parts: tuple[Part, ...] = (Text(text=text), *made)
+    if thoughts:
+        parts = (Reasoning(text=thoughts), *parts)
     assert through_client(response(*parts)).choices[0].parts == parts
