@@ -27,6 +27,8 @@ def read_citation(note: JsonObject) -> Citation:
     quote = cited.any("content")
     if (rest := cited.rest(NAME)) is not None:
         extra = extended(extra, url_citation=rest.members)
+    if not isinstance(start, int) or not isinstance(end, int):
+        extra = extended(extra)  # so that no place is made up when it goes back
     return Citation(
         url=url,
         title=title,

@@ -60,6 +60,7 @@ class MessageWriter:
         self._later: list[dict[str, Any]] = []
         """Content parts that wait for the next place where a user message may stand."""
         self._has_told_cache = False
+        self._has_told_citations = False
         self.messages: list[dict[str, Any]] = []
 
     def write(self, message: Message, path: str) -> None:
@@ -216,6 +217,7 @@ class MessageWriter:
             match part:
                 case Text():
                     content.append(self._write_text(part, where))
+                    self._tell_citations(part, where)
                     if part.signature is not None:
                         self._write_signature(part, out, where)
                 case ToolCall():
@@ -240,6 +242,11 @@ class MessageWriter:
         if not content and not out and not members:
             return  # nothing of the message is left
         self.messages.append({**self._message(message, "assistant", _content(content)), **out, **members})
+
+    def _tell_citations(self, part: Text, path: str) -> None:
+        if part.citations and not self._has_told_citations:
+            self._has_told_citations = True
+            self._report.dropped(Feature.CITATIONS, path, "citations of earlier answers are not sent back")
 
     def _write_call(self, part: ToolCall, out: dict[str, Any], path: str) -> None:
         if part.cache is not None:

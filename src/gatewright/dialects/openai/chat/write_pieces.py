@@ -24,10 +24,11 @@ def write_citation(citation: Citation, offset: int, report: LossReport) -> dict[
         report.note(Feature.CITATIONS, Outcome.DROPPED, "citations", "only addresses can be cited")
         return None
     cited: dict[str, Any] = {"url": citation.url, "title": citation.title or ""}
-    if citation.start is not None:
-        cited["start_index"] = citation.start + offset
-    if citation.end is not None:
-        cited["end_index"] = citation.end + offset
+    for name, place in (("start_index", citation.start), ("end_index", citation.end)):
+        if place is not None:
+            cited[name] = place + offset
+        elif citation.extra is None or citation.extra.dialect != NAME:
+            cited[name] = offset  # the vendor's libraries take no citation without a place
     if citation.quote is not None:
         cited["content"] = citation.quote
     raw = members.get("url_citation")

@@ -51,6 +51,7 @@ def test_failures_without_reasons(raw: bytes) -> None:
     [
         {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 1, "end_index": 2}},
         {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "content": "quoted", "x": 1}, "y": 2},
+        {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}},
         {"type": "file_citation", "file": {"id": 1}},
     ],
 )
@@ -58,12 +59,15 @@ def test_citations_come_and_go(note: dict[str, Any]) -> None:
     assert plain(write_citation(read_citation(reader(note)), 0, LossReport())) == note
 
 
-def test_citations_are_counted_from_the_message() -> None:
-    written = write_citation(Citation(url="u", start=1, end=2), 10, LossReport())
-    assert written == {
-        "type": "url_citation",
-        "url_citation": {"url": "u", "title": "", "start_index": 11, "end_index": 12},
-    }
+@pytest.mark.parametrize(
+    ("citation", "places"),
+    [(Citation(url="u", start=1, end=2), (11, 12)), (Citation(url="u"), (10, 10))],
+)
+def test_citations_are_counted_from_the_message(citation: Citation, places: tuple[int, int]) -> None:
+    written = write_citation(citation, 10, LossReport())
+    assert written is not None
+    cited = written["url_citation"]
+    assert (cited["url"], cited["title"], cited["start_index"], cited["end_index"]) == ("u", "", *places)
 
 
 def test_log_probabilities_come_and_go() -> None:

@@ -8,6 +8,7 @@ import pytest
 from gatewright.core.chat import (
     Audio,
     CacheMark,
+    Citation,
     Image,
     Message,
     Native,
@@ -195,3 +196,10 @@ def test_marks_of_caches_are_told_once() -> None:
 def test_system_messages_hold_text(part: Part, feature: Feature) -> None:
     _, losses = write(Message(role="system", parts=(part,)))
     assert [loss.feature for loss in losses] == [feature]
+
+
+def test_citations_of_earlier_answers_are_told_once() -> None:
+    cited = Text(text="a", citations=(Citation(url="u"),))
+    written, losses = write(assistant(cited, cited), assistant(cited))
+    assert written[1] == {"role": "assistant", "content": "a"}
+    assert [(loss.feature, loss.path) for loss in losses] == [(Feature.CITATIONS, "messages[0].parts[0]")]
