@@ -77,6 +77,12 @@ class Members(JsonObject):
         items = self.items(name) or []
         return [(item, Members.parse(item, f"{path}[{index}]", self._failing)) for index, item in enumerate(items)]
 
+    def first_of(self, names: frozenset[str]) -> str | None:
+        """The first of `names` that is there and not null."""
+        if names.isdisjoint(self._left):
+            return None
+        return next((name for name in self._left if name in names and self.has(name)), None)
+
     def object_raw(self, name: str) -> Raw | None:
         """Take an object as it is spelled."""
         raw = self.raw(name)

@@ -27,7 +27,7 @@ from gatewright.dialects.google.members import NAME, Members, text_of
 from gatewright.dialects.google.signatures import read_signature, read_thought, standard_base64
 from gatewright.wire.json_object import mend_surrogates, render_json
 
-HOSTED: Final = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
+HOSTED: Final = frozenset(("executableCode", "codeExecutionResult", "toolCall", "toolResponse"))
 """Parts of tools that Google runs."""
 FILES_API: Final = "https://generativelanguage.googleapis.com/"
 """Where uploaded files have their addresses, which mean nothing to anyone else."""
@@ -59,9 +59,9 @@ class Place:
 
 def read_part(raw: Raw, part: Members, call_id: CallId, result_id: CallId | None) -> Part:
     """The part that `raw` is, read as `part`."""
-    for name in HOSTED:
-        if part.has(name):
-            return Native(dialect=NAME, kind=name, raw=raw)
+    hosted = part.first_of(HOSTED)
+    if hosted is not None:
+        return Native(dialect=NAME, kind=hosted, raw=raw)
     signature = part.string("thoughtSignature") or None
     if part.has("text"):
         return _text(part, signature)
@@ -119,7 +119,7 @@ def _result(part: Members, result_id: CallId) -> ToolResult:
     is_error = None
     response = answer.object_raw("response")
     if response is not None:
-        text, is_error = _unwrapped(response)
+        text, is_error = unwrapped(response)
         content.append(Text(text=text))
     for raw, each in answer.many("parts") or ():
         content.append(read_part(raw, each, lambda call_id, name: call_id or name, None))
@@ -132,7 +132,7 @@ def _result(part: Members, result_id: CallId) -> ToolResult:
     return ToolResult(call_id=found, name=name, content=tuple(content), is_error=is_error, extra=extra)
 
 
-def _unwrapped(response: Raw) -> tuple[str, bool | None]:
+def unwrapped(response: Raw) -> tuple[str, bool | None]:
     """What a tool answered: text stands in the member `result` or `error` alone, as `write_parts` puts it there."""
     try:
         value = _any.decode(response)

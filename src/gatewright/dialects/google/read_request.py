@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from gatewright.core.chat import Bound, ChatRequest, Extension, Message, Part, Role, Text
+from gatewright.core.chat import Bound, ChatRequest, Extension, Message, Part, Role
 from gatewright.core.fields import Fields
 from gatewright.dialects.google.generation import read_generation
 from gatewright.dialects.google.members import NAME, Members
 from gatewright.dialects.google.read_parts import NULL, Place, read_part
+from gatewright.dialects.google.read_plain import read_plain
 from gatewright.dialects.google.thoughts import join_thoughts
 from gatewright.dialects.google.tools import read_tool_config, read_tools
 from gatewright.wire.json_object import render_json
@@ -22,22 +21,7 @@ _FUNCTION: Final = "function"
 """The role that answers of tools once had."""
 _OWN: Final = Extension(NAME, {})
 """Says of a message that a client of this API made it, calls and all."""
-_OPENS_TEXT: Final = re.compile(rb'\s*\{\s*(?:"role"\s*:\s*"\w*"\s*,\s*)?"parts"\s*:\s*\[\s*\{\s*"text"')
 _TIERS: Final = {"standard": "default", "flex": "flex", "priority": "priority"}
-
-
-class _TextPart(Struct, forbid_unknown_fields=True):
-    text: str
-
-
-class _Texts(Struct, forbid_unknown_fields=True):
-    """A content of nothing but texts, as most are, which is read in one go."""
-
-    parts: list[_TextPart]
-    role: str = ""
-
-
-_texts = msgspec.json.Decoder(_Texts)
 
 
 def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
@@ -103,15 +87,9 @@ def _contents(body: Members, place: Place) -> list[Message]:
 
 def _content(raw: Raw, path: str, place: Place) -> Message:
     place.content += 1
-    if _OPENS_TEXT.match(bytes(raw)[:80]) is not None:
-        try:
-            plain = _texts.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # there is more in it
-        else:
-            if plain.role in ("user", "model"):
-                parts: tuple[Part, ...] = tuple(Text(text=each.text) for each in plain.parts)
-                return Message(role=_ROLES[plain.role], parts=parts, extra=_OWN)
+    plain = read_plain(raw, place)
+    if plain is not None:
+        return Message(role=_ROLES[plain[0]], parts=plain[1], extra=_OWN)
     content = Members.parse(raw, path)
     word = content.string("role")
     kept: dict[str, Raw] = {}

@@ -67,6 +67,8 @@ _EXTENSIONS: Final = {
     "webm": "video/webm",
 }
 """Media types of addresses, by how they end."""
+_FLAT_RESULTS: Final = ("gemini-1", "gemini-2")
+"""Models whose results of tools hold no media; Gemini 3's do."""
 Medium = Image | Audio | Video | File
 _any = msgspec.json.Decoder()
 
@@ -74,12 +76,16 @@ _any = msgspec.json.Decoder()
 class PartWriter:
     """Writes the parts of one request, and tells its report what cannot be written."""
 
-    __slots__ = ("_is_mark_told", "_messages", "_report")
+    __slots__ = ("_beside", "_is_mark_told", "_messages", "_nests_media", "_report", "is_own")
 
-    def __init__(self, messages: tuple[HubMessage, ...], report: LossReport) -> None:
+    def __init__(self, messages: tuple[HubMessage, ...], report: LossReport, model: str = "") -> None:
         self._messages = messages
         self._report = report
         self._is_mark_told = False
+        self._nests_media = not any(generation in model for generation in _FLAT_RESULTS)
+        self._beside: list[dict[str, Any]] = []
+        self.is_own = False
+        """Whether a client of this API wrote what is being written, and so as its model takes it."""
 
     def write(self, part: Part, path: str) -> dict[str, Any] | None:
         """One part; None when it is left out, which the report was told."""
@@ -104,6 +110,11 @@ class PartWriter:
             case Refusal():
                 self._report.approximated(Feature.REFUSAL, path, "written as text")
                 return {"text": part.text}
+
+    def take_beside(self) -> list[dict[str, Any]]:
+        """Media of results that have to stand behind them, in the same content."""
+        beside, self._beside = self._beside, []
+        return beside
 
     def tell_mark(self, mark: CacheMark, path: str) -> None:
         """Tell, once for a request, that marks are not written."""
@@ -166,8 +177,11 @@ class PartWriter:
             if written is not None:
                 media.append(written)
         answer: dict[str, Any] = {"name": name, "response": _response(texts, is_error=bool(part.is_error))}
-        if media:
+        if media and (self._nests_media or self.is_own):
             answer["parts"] = media
+        elif media:
+            self._beside += media
+            self._report.approximated(Feature.TOOL_RESULT_MEDIA, path, "written behind the result, not in it")
         if "id" in extra:
             del extra["id"]
         elif part.call_id and not is_made_up(part.call_id):

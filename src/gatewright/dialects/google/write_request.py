@@ -37,7 +37,7 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
     if request.extra is not None and request.extra.dialect != NAME:
         for name in request.extra.members:
             report.dropped(Feature.VENDOR, name, f"only {request.extra.dialect} defines it")
-    writer = PartWriter(request.messages, report)
+    writer = PartWriter(request.messages, report, request.model)
     written: dict[str, Any] = {}
     system = _write_system(request.messages, writer, report)
     if system is not None:
@@ -130,11 +130,13 @@ def _write_contents(messages: tuple[Message, ...], writer: PartWriter, report: L
         if not turn.is_own:
             turn.parts = _in_order(turn.parts, calls) if turn.role == "user" else _signed_calls(turn.parts)
         calls = {part.id: number for number, (part, _) in enumerate(turn.parts) if isinstance(part, ToolCall)}
+        writer.is_own = turn.is_own
         parts = _write_parts(turn.parts, writer)
         if not parts and not turn.is_own:
             continue
         if not turn.is_own and turn.role == "model":
             _sign_first_call(parts)
+            _tell_prefill(turn, messages, report)
         contents.append({"parts": parts, "role": turn.role} | turn.extra)
     return contents
 
@@ -172,6 +174,13 @@ def _turns(messages: tuple[Message, ...], report: LossReport) -> list[_Turn]:
     return turns
 
 
+def _tell_prefill(turn: _Turn, messages: tuple[Message, ...], report: LossReport) -> None:
+    last = messages[-1]
+    if last.role != "assistant" or not isinstance(turn.parts[-1][0], Text) or turn.parts[-1][0] is not last.parts[-1]:
+        return
+    report.approximated(Feature.PREFILL, turn.parts[-1][1], "Gemini may begin anew instead of continuing it")
+
+
 def _is_own(message: Message) -> bool:
     return message.extra is not None and message.extra.dialect == NAME
 
@@ -191,7 +200,7 @@ def _said(message: Message, path: str) -> list[tuple[Part, str]]:
 
 def _write_parts(parts: list[tuple[Part, str]], writer: PartWriter) -> list[dict[str, Any]]:
     written = [writer.write(part, path) for part, path in parts]
-    return [part for part in written if part is not None]
+    return [part for part in written if part is not None] + writer.take_beside()
 
 
 def _in_order(parts: list[tuple[Part, str]], calls: dict[str, int]) -> list[tuple[Part, str]]:

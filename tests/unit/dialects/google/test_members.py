@@ -70,6 +70,12 @@ def test_an_object_that_must_be_one() -> None:
         Members.parse(b'{"args":[1]}').object_raw("args")
 
 
+def test_which_of_several_members_is_there() -> None:
+    body = Members.parse(b'{"x":1,"b_c":null,"a":2}')
+    assert body.first_of(frozenset(("a", "bC"))) == "a"
+    assert body.first_of(frozenset(("bC", "z"))) is None
+
+
 def test_an_extension_is_for_its_own_dialect_alone() -> None:
     members = {"x": Raw(b"1")}
     assert own_members(Extension(NAME, members), NAME) == members

@@ -169,6 +169,22 @@ def test_media_of_a_result_stand_beside_its_words() -> None:
     assert losses == []
 
 
+def test_media_of_a_result_stand_behind_it_for_models_before_gemini_3() -> None:
+    answered = Message(
+        role="user",
+        parts=(
+            ToolResult(call_id="a", name="f", content=(Text(text="see"), Image(source=PNG))),
+            ToolResult(call_id="b", name="g", content=(Text(text="x"),)),
+        ),
+    )
+    [content], losses = write_messages(answered, name="gemini-2.5-flash")
+    assert [list(part) for part in content["parts"]] == [["functionResponse"], ["functionResponse"], ["inlineData"]]
+    assert [loss.split(" (")[0] for loss in losses] == ["messages[0].parts[0]: approximated"]
+    [content], losses = write_messages(answered, name="gemini-3-pro")
+    assert [list(part) for part in content["parts"]] == [["functionResponse"], ["functionResponse"]]
+    assert losses == []
+
+
 def test_the_name_of_a_result_is_found_in_the_conversation() -> None:
     call = Message(role="assistant", parts=(ToolCall(id="c", name="f", arguments="{}"),))
     result = Message(role="user", parts=(ToolResult(call_id="c", content=(Text(text="x"),)),))

@@ -124,7 +124,7 @@ def test_ids_that_were_made_up_are_not_written() -> None:
     ],
 )
 def test_the_first_call_of_a_step_from_elsewhere_is_signed(parts: tuple[Part, ...], expected: list[Any]) -> None:
-    contents, losses = write_messages(HELLO, said(*parts))
+    contents, losses = write_messages(HELLO, said(*parts), HELLO)
     assert contents[1] == model(*expected)
     assert losses == []
 
@@ -147,6 +147,14 @@ def test_a_foreign_signature_that_such_a_client_sends_back_is_not_written() -> N
     written, losses = write(read(asked))
     assert written["contents"][1:] == [{"parts": [], "role": "model"}]
     assert losses != []
+
+
+def test_an_answer_that_is_begun_may_not_be_continued() -> None:
+    contents, losses = write_messages(HELLO, said(Text(text="It is")))
+    assert contents[1] == model({"text": "It is"})
+    assert [loss.split(" (")[0] for loss in losses] == ["messages[1].parts[0]: approximated"]
+    assert write_messages(HELLO, said(Text(text="It is")), HELLO)[1] == []
+    assert write_messages(HELLO, said(call("a")))[1] == []
 
 
 def test_messages_of_nothing_are_left_out() -> None:
