@@ -49,6 +49,14 @@ class Exchange:
     stream = False
     path_model: str | None = None
     """The model named in the path, where the surface names it there."""
+    path_id: str | None = None
+    """The id named in the path, where the surface names one there."""
+    query = b""
+    """What the client sent behind `?`, where the surface passes it on."""
+    form: Any = None
+    """Where the model stands in the body, once read, when the body is a form."""
+    is_media = False
+    """Whether the body is an upload, whose size says nothing about tokens."""
     requested_model = ""
     """What the client called; may be any text."""
     published_model = ""

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec
+from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec, StreamDecoder
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
 from gatewright.core.usage import Usage
@@ -23,13 +23,23 @@ class Surface(Struct, frozen=True):
     """How it is called in logs and metrics (`chat_completions`)."""
     method: bytes
     path: bytes
-    """With `{model}` where the API names the model in its path (`/model/{model}/converse`)."""
+    """With `{model}` where the API names the model in its path (`/model/{model}/converse`), and with `{id}` where it
+    names something that the provider holds (`/v1/files/{id}`)."""
     dialect: str
     """Name of the dialect spoken on it."""
     stream: bool | None = None
     """Whether calls on this path are streamed; None when the body's `stream` member says it."""
     stream_default: bool = False
     """What a missing `stream` member means."""
+
+    # -- of dialects that are only passed through
+    names_model: bool = True
+    """Whether requests name their model; else the header `x-gatewright-model` may."""
+    upstream: str = ""
+    """What follows the dialect's path at the upstream, with `{id}` as in `path`."""
+    answer: Literal["json", "any", "bytes"] = "json"
+    """What a complete answer is: always a JSON object; whatever its Content-Type says, and read when that is JSON; or
+    bytes that are none of the gateway's business."""
 
 
 class UpstreamFault(Struct, frozen=True):
@@ -59,13 +69,16 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """One wire API, spoken to clients and to upstreams. All members are pure."""
 
     name: str
-    family: Literal["chat", "embeddings", "count"] = "chat"
-    """Dialects of one family translate into each other; the codec of that name is set."""
+    family: Literal["chat", "embeddings", "count", "passing"] = "chat"
+    """Dialects of one family translate into each other; the codec of that name is set. Those of the family `passing`
+    have none: they are served where the provider speaks them, and nowhere else."""
     surfaces: tuple[Surface, ...]
     summary: str
     chat: ChatCodec | None = None
     embeddings: EmbeddingCodec | None = None
     count: CountCodec | None = None
+    reader: Callable[[], StreamDecoder] | None = None
+    """For `passing` dialects that stream: reads usage and failures beside the events that are passed on."""
 
     # -- errors
     render_error: Callable[[GatewayError, str], bytes]

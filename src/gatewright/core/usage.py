@@ -22,5 +22,9 @@ class Usage(Struct, frozen=True, kw_only=True):
     output_reasoning: int = 0
     output_audio: int = 0
     output_image: int = 0
+    audio_s: float | None = None
+    """Length of the audio that was heard, where the provider reports it: some models are billed by it."""
+    search_units: float | None = None
+    """What a rerank was billed, where the provider counts searches, not tokens."""
     estimated: bool = False
     """True when the provider reported nothing and the numbers are the gateway's own count."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from gatewright.core.surface import Dialect
 from gatewright.dialects import anthropic, bedrock, google, openai
+from gatewright.dialects.openai.passing import PASSING
 from gatewright.dialects.openai.responses import RESPONSES
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
@@ -19,5 +20,6 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     google.EMBED_CONTENT,
     google.COUNT_TOKENS,
     bedrock.CONVERSE,
+    *PASSING,
 )
 """Every dialect, in the order of the documentation."""

@@ -115,6 +115,8 @@ class RateLimit(Filter):
 
 def _estimate_tokens(x: Exchange) -> float:
     """Input by the size of the body, output by what the client allows; never less than one."""
+    if x.is_media:
+        return 1.0
     estimate = len(x.body) / _BYTES_PER_TOKEN
     fields = x.fields
     allowed = fields.get("max_completion_tokens") or fields.get("max_tokens")

@@ -19,6 +19,7 @@ from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.surface import Dialect, Headers
 from gatewright.pipeline.faults import passed_on_headers, read_failure
 from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.passing import choose_target, open_passed, passed_headers, read_passed, render_passed
 from gatewright.pipeline.provider import Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 from gatewright.pipeline.snapshot import BoundTarget, PublishedModel
@@ -43,6 +44,8 @@ class OpenStream(Struct):
     codec: AnswerStream
     chain: Chain
     headers: Headers
+    content_type: bytes | None = None
+    """What the answer says it is; None when that is the dialect's kind of stream."""
 
 
 async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:
@@ -55,6 +58,8 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
         try:
             route = target.routes.get(dialect.name)
             if route is None:
+                if dialect.family == "passing":
+                    return await _pass_through(x, dialect, ports, send)
                 return _answer_without(x, dialect, ports)
             hide_usage = False
             translation: Translation | None = None
@@ -75,6 +80,31 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
         except GatewayError as error:
             if error.retry is not Retry.OTHER_UPSTREAM or not _pick_other(x):
                 raise
+
+
+async def _pass_through(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:
+    """One attempt on a surface that is never translated. Raises GatewayError."""
+    surface = x.surface or dialect.surfaces[0]
+    target = choose_target(x, dialect, surface)
+    request = render_passed(x, dialect, surface, target)
+    x.sent_s = ports.now()
+    try:
+        answer = await send(target.upstream, request)
+    finally:
+        x.upstream_s += ports.now() - x.sent_s
+    if answer.status != 200:
+        raise _failure(dialect, target, answer, is_identity=True)
+    chain: Chain = x.chain
+    headers = passed_headers(surface, answer)
+    body = answer.body
+    x.stream = body is None  # here it is the answer that decides, since requests ask for streams in many ways
+    if body is None:
+        codec, content_type = open_passed(dialect, surface, answer, _published(x, target))
+        return OpenStream(answer, codec, chain, headers, content_type)
+    body, content_type = read_passed(x, dialect, surface, answer, body, _published(x, target))
+    for hook in chain.on_response:
+        body = hook(x, body)
+    return Reply(200, body, content_type, headers)
 
 
 async def fail_over(x: Exchange, dialect: Dialect, ports: Ports, send: Send, error: GatewayError) -> Reply | OpenStream:
@@ -181,18 +211,7 @@ def _accept(
 ) -> Reply | OpenStream:
     """The answer of one attempt. Raises GatewayError when it is a failure."""
     if answer.status != 200:
-        fault_body = answer.body
-        if fault_body is None:  # an event stream with an error status: nothing to read whole
-            answer.abort()
-            fault_body = b""
-        raise read_failure(
-            route.dialect,
-            target.provider,
-            answer.status,
-            answer.headers,
-            fault_body,
-            is_identity=translation is None,
-        )
+        raise _failure(route.dialect, target, answer, is_identity=translation is None)
     chain: Chain = x.chain
     headers = passed_on_headers(answer.headers)
     if x.losses is not None and x.losses.entries:
@@ -215,6 +234,14 @@ def _accept(
     for hook in chain.on_response:
         body = hook(x, body)
     return Reply(200, body, content_type, headers)
+
+
+def _failure(dialect: Dialect, target: BoundTarget, answer: UpstreamAnswer, *, is_identity: bool) -> GatewayError:
+    body = answer.body
+    if body is None:  # an event stream with an error status: nothing to read whole
+        answer.abort()
+        body = b""
+    return read_failure(dialect, target.provider, answer.status, answer.headers, body, is_identity=is_identity)
 
 
 def _open_codec(

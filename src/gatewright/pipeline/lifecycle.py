@@ -15,6 +15,7 @@ from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
 from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.passing import read_model
 from gatewright.pipeline.snapshot import PublishedModel, Snapshot
 from gatewright.translate.identity import parse_fields, parse_request
 
@@ -76,7 +77,9 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     snapshot: Snapshot = x.snapshot
     name = x.path_model
     surface = x.surface
-    if name is None:
+    if surface is not None and dialect.family == "passing":
+        name = read_model(x, dialect, surface)
+    elif name is None:
         x.fields, name, stream = parse_request(x.body, stream_default=surface is not None and surface.stream_default)
         x.stream = stream and dialect.has_streams
     else:

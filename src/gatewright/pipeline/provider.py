@@ -21,6 +21,8 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 _URL_CHARACTERS: Final = re.compile(r"[!-~]*\Z")
 _PROXY: Final = re.compile(r"(?:http://)?([^/@\s]+:[0-9]{1,5})/?\Z")
+CONTENT_TYPE_LINE: Final = b"content-type: application/json\r\n"
+"""Stands in every head; requests that are no JSON put their own in its place."""
 _OURS: Final = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
 )
@@ -141,7 +143,7 @@ def _render_head(host: str, config: ProviderConfig, credential: tuple[str, Secre
     lines = [
         f"host: {host}",
         f"user-agent: gatewright/{__version__}",
-        "content-type: application/json",
+        CONTENT_TYPE_LINE.decode().rstrip(),
         # Compressed answers would have to be inflated to be read; the network is not what an LLM call waits for.
         "accept-encoding: identity",
     ]

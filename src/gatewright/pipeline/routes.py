@@ -43,10 +43,12 @@ class UpstreamRoute(Struct, frozen=True):
 
 def build_routes(upstream: Upstream, model: str | None) -> Mapping[str, UpstreamRoute]:
     """The routes of every dialect that can be served by `upstream`; `model` is its own name, None passes through."""
-    spoken = {dialect.name: dialect for dialect in DIALECTS if dialect.name in upstream.paths}
+    # Requests of surfaces that are passed through have heads of their own (`pipeline.passing`).
+    dialects = [dialect for dialect in DIALECTS if dialect.family != "passing"]
+    spoken = {dialect.name: dialect for dialect in dialects if dialect.name in upstream.paths}
     routes: dict[str, UpstreamRoute] = {}
-    heads = {name: _render_heads(upstream, path, model) for name, path in upstream.paths.items()}
-    for dialect in DIALECTS:
+    heads = {name: _render_heads(upstream, upstream.paths[name], model) for name in spoken}
+    for dialect in dialects:
         target = spoken.get(dialect.name) or _nearest(dialect, upstream, spoken)
         if target is not None:
             plain, streamed, is_template = heads[target.name]

@@ -105,10 +105,26 @@ class Snapshot:
         self._policies = tuple(policies)
         self._traits: dict[tuple[str, str], Traits] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
+        self._published = tuple(models.values())
+        self._holders: dict[str, tuple[PublishedModel | None, int]] = {}
 
     def consumer_of(self, key: bytes) -> Consumer | None:
         """Who holds this key. Keys are compared by their SHA-256, so timing tells nothing about the key itself."""
         return self._keys.get(sha256(key).digest()) if self._keys else None
+
+    def holder_of(self, dialect: str) -> tuple[PublishedModel | None, int]:
+        """For calls that name no model: the first published one whose provider speaks `dialect`, and how many providers
+        do."""
+        found = self._holders.get(dialect)
+        if found is None:
+            able = [
+                (model, target.provider)
+                for model in self._published
+                for target in (*model.targets, *model.fallback)
+                if dialect in target.upstream.paths
+            ]
+            found = self._holders[dialect] = (able[0][0] if able else None, len({provider for _, provider in able}))
+        return found
 
     def traits_of(self, upstream: Upstream, model: str) -> Traits:
         """How to speak to one model of a provider, as its type's table and the catalogue tell."""

@@ -8,7 +8,7 @@ from gatewright.config.documents import ProviderConfig
 from gatewright.core.secret import Secret
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 
-_PATHS: Final = {"cohere.chat": "/chat", "cohere.embed": "/embed"}
+_PATHS: Final = {"cohere.chat": "/chat", "cohere.embed": "/embed", "cohere.rerank": "/rerank"}
 
 
 class Config(ProviderConfig, frozen=True):
@@ -36,6 +36,6 @@ COHERE: Final = ProviderType(
     build,
     "Cohere's API.",
     environment="COHERE_API_KEY",
-    default_models=("command-*", "embed-*"),
+    default_models=("command-*", "embed-*", "rerank-*"),
     example_model="command-r7b-12-2024",
 )

@@ -15,6 +15,15 @@ PATHS: Final = {
     "openai.responses": "/responses",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
+    "openai.images.generations": "/images/generations",
+    "openai.images.edits": "/images/edits",
+    "openai.images.variations": "/images/variations",
+    "openai.audio.transcriptions": "/audio/transcriptions",
+    "openai.audio.translations": "/audio/translations",
+    "openai.audio.speech": "/audio/speech",
+    "openai.moderations": "/moderations",
+    "openai.files": "/files",
+    "openai.batches": "/batches",
 }
 
 

@@ -12,6 +12,16 @@ _PATHS: Final = {
     "openai.chat": "/chat/completions",
     "openai.completions": "/completions",
     "openai.embeddings": "/embeddings",
+    "openai.images.generations": "/images/generations",
+    "openai.images.edits": "/images/edits",
+    "openai.images.variations": "/images/variations",
+    "openai.audio.transcriptions": "/audio/transcriptions",
+    "openai.audio.translations": "/audio/translations",
+    "openai.audio.speech": "/audio/speech",
+    "openai.moderations": "/moderations",
+    "cohere.rerank": "/rerank",
+    "openai.files": "/files",
+    "openai.batches": "/batches",
 }
 
 

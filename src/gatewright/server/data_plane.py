@@ -134,9 +134,14 @@ class DataPlane:
         return Exchange(exchange_id, self.snapshot, headers, body, self._ports.now())
 
     def _route(self, request: Request, x: Exchange) -> Route:
-        route, x.path_model = find_route(request.method, request.path, request.headers)
+        route, named = find_route(request.method, request.path, request.headers)
         x.surface = route.surface
         x.dialect = route.dialect
+        if route.dialect.family == "passing":
+            x.path_id = named
+            x.query = request.query
+        else:
+            x.path_model = named
         if self.in_flight > self._max_in_flight:
             raise GatewayError(
                 Kind.OVERLOADED,
@@ -166,7 +171,7 @@ class DataPlane:
         timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
         headers = b"cache-control: no-cache\r\n" + timing + render_lines(stream.headers) + self._cors_lines(x)
         chunked = not connection.is_http10
-        stream_type = dialect.stream_type
+        stream_type = stream.content_type or dialect.stream_type
         if stream_type is _EVENTS or stream_type == _EVENTS:
             stream_type = _EVENTS_UTF8
         if not chunked:

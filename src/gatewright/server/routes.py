@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -20,6 +20,11 @@ from gatewright.dialects.openai import CHAT
 from gatewright.dialects.openai import models as openai_models
 
 Headers = Mapping[bytes, bytes]
+
+_NAMED: Final = re.compile(rb"\\\{(?:model|id)\\\}")
+_NAMES: Final = {rb"\{model\}": rb"([^?#]+)", rb"\{id\}": rb"([^/?#]+)"}
+"""What may stand in a path for a name: models have slashes, ids have none."""
+_ID: Final = re.compile(r"[A-Za-z0-9_~:@!$&'()*+,;=.-]{1,256}\Z")
 
 
 class Listing(Struct, frozen=True):
@@ -63,22 +68,37 @@ LISTINGS: Final = (
     ),
 )
 """In the order they are tried: one known by a header stands before the one without."""
-ROUTES: Final[dict[bytes, Route]] = {
-    surface.path: Route(surface, dialect) for dialect in DIALECTS for surface in dialect.surfaces
-}
-"""Every surface that calls models, by its path; `{model}` stands in those that name the model there."""
+
+
+def _routes() -> dict[bytes, Route]:
+    routes: dict[bytes, Route] = {}
+    for dialect in DIALECTS:
+        for surface in dialect.surfaces:
+            key = surface.path if surface.path not in routes else _other_method(surface.method, surface.path)
+            routes[key] = Route(surface, dialect)
+    return routes
+
+
+def _other_method(method: bytes, path: bytes) -> bytes:
+    return b"%b %b" % (method, path)
+
+
+ROUTES: Final = _routes()
+"""Every surface that calls models, by its path; `{model}` or `{id}` stands in those that name one there. What a path is
+for with another method stands under `METHOD /path`."""
+_EXACT: Final = {path: route for path, route in ROUTES.items() if path.startswith(b"/") and b"{" not in path}
 _PATTERNS: Final = [
-    (re.compile(re.escape(path).replace(rb"\{model\}", rb"(?P<model>[^?#]+)") + rb"\Z"), route)
+    (re.compile(_NAMED.sub(lambda name: _NAMES[name.group()], re.escape(path)) + rb"\Z"), route)
     for path, route in ROUTES.items()
-    if b"{model}" in path
+    if path.startswith(b"/") and b"{" in path
 ]
-PATHS: Final = sorted({path.decode() for path in ROUTES} | {route.surface.path.decode() for route in LISTINGS})
+PATHS: Final = sorted({route.surface.path.decode() for route in (*ROUTES.values(), *LISTINGS)})
 """Every path, for people."""
 
 
 def find_route(method: bytes, path: bytes, headers: Headers) -> tuple[Route, str | None]:
-    """The surface for a request, and the model that its path names. Raises GatewayError when there is none."""
-    route = ROUTES.get(path)
+    """The surface for a request, and the model or the id that its path names. Raises GatewayError."""
+    route = _EXACT.get(path)
     model = None
     if route is None:
         route, model = _match(path, headers)
@@ -88,18 +108,25 @@ def find_route(method: bytes, path: bytes, headers: Headers) -> tuple[Route, str
             Kind.ROUTE_NOT_FOUND, f"There is nothing at {shown}. This gateway serves: {', '.join(PATHS)}."
         )
     if method != route.surface.method:
-        wanted = route.surface.method
-        raise GatewayError(
-            Kind.METHOD_NOT_ALLOWED,
-            f"{method.decode('latin-1')} is not possible on {route.surface.path.decode()}; use {wanted.decode()}.",
-            headers=((b"allow", wanted),),
-        )
+        route = ROUTES.get(_other_method(method, route.surface.path)) or _refuse_method(method, route)
+    if model is not None and b"{id}" in route.surface.path and (model.strip(".") == "" or not _ID.match(model)):
+        raise GatewayError(Kind.MALFORMED_REQUEST, "The id in the path is not one that a provider gives.")
     return route, model
+
+
+def _refuse_method(method: bytes, route: Route) -> NoReturn:
+    path = route.surface.path
+    known = [other.surface.method for other in ROUTES.values() if other.surface.path == path] or [route.surface.method]
+    raise GatewayError(
+        Kind.METHOD_NOT_ALLOWED,
+        f"{method.decode('latin-1')} is not possible on {path.decode()}; use {b' or '.join(known).decode()}.",
+        headers=((b"allow", b", ".join(known)),),
+    )
 
 
 def dialect_of(path: bytes, headers: Headers) -> Dialect:
     """The dialect in which errors on this path are told, whether or not the path exists."""
-    route = ROUTES.get(path) or _match(path, headers)[0]
+    route = _EXACT.get(path) or _match(path, headers)[0]
     return CHAT if route is None else route.dialect
 
 
@@ -107,7 +134,7 @@ def _match(path: bytes, headers: Headers) -> tuple[Route | None, str | None]:
     for pattern, route in _PATTERNS:
         found = pattern.match(path)
         if found is not None:
-            return route, unquote(found.group("model").decode("latin-1"))
+            return route, unquote(found.group(1).decode("latin-1"))
     for route in LISTINGS:
         own = route.surface.path
         listing = route.listing

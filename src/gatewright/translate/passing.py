@@ -34,10 +34,11 @@ class PassedStream:
     )
 
     def __init__(self, dialect: Dialect, published: bytes | None) -> None:
-        if dialect.chat is None:
+        reader = dialect.reader if dialect.chat is None else dialect.chat.stream_decoder
+        if reader is None:
             raise TypeError(f"{dialect.name} has no streams")
         self._dialect = dialect
-        self._decoder: StreamDecoder = dialect.chat.stream_decoder()
+        self._decoder: StreamDecoder = reader()
         self._published = published
         self._framing: Framing = framing_of(dialect.stream_type)
         self._marks: Final = [b'"%b"' % path[-1].encode() for path in dialect.model_paths]
@@ -107,6 +108,36 @@ class PassedStream:
         if renamed is data or renamed == data:
             return event
         return self._framing.replace(event, data, renamed)
+
+
+class OpaqueStream:
+    """The codec of a body that comes piece by piece and is no stream of events: a large file of JSON lines."""
+
+    __slots__ = ("_dialect", "done", "error", "finished", "usage")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.usage: Usage | None = None
+        self.finished = False
+        self.done = False
+        self.error: GatewayError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Every piece goes on as it comes."""
+        return data
+
+    def end(self) -> bytes:
+        """The upstream's body is complete."""
+        self.finished = self.done = True
+        return b""
+
+    def split(self, block: bytes) -> list[bytes]:
+        """A piece is as whole as any other."""
+        return [block]
+
+    def fail(self, error: GatewayError, request_id: str) -> bytes:
+        """A last line that tells of the failure."""
+        return b"\n" + self._dialect.render_error(error, request_id) + b"\n"
 
 
 def failed(failure: Failure) -> GatewayError:

@@ -6,7 +6,7 @@ from gatewright.core.usage import Usage
 
 def test_nothing_is_used_unless_said() -> None:
     usage = Usage()
-    assert {getattr(usage, field) for field in usage.__struct_fields__} == {0}
+    assert {getattr(usage, field) for field in usage.__struct_fields__} == {0, None}
     assert usage.estimated is False
 
 
