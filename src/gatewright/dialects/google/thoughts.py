@@ -31,10 +31,12 @@ def join_thoughts(messages: list[Message]) -> list[Message]:
             if words and _closes(part):
                 _join(parts, words, (at, number))
             words = []
-    return [
-        msgspec.structs.replace(message, parts=tuple(part for part in left if part is not None))
-        for message, left in zip(messages, parts, strict=True)
-    ]
+    joined = []
+    for message, left in zip(messages, parts, strict=True):
+        kept = tuple(part for part in left if part is not None)
+        if kept or not message.parts:
+            joined.append(msgspec.structs.replace(message, parts=kept))
+    return joined
 
 
 def _join(parts: list[list[Part | None]], words: list[_Place], end: _Place) -> None:

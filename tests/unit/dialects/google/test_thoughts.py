@@ -35,6 +35,11 @@ def test_pieces_of_a_foreign_thought_are_one(contents: list[object]) -> None:
     assert found[1:] in ([], [Text(text="x")])
 
 
+def test_contents_of_nothing_but_pieces_are_gone() -> None:
+    contents = [GO, model(thought("hm,")), model(thought(" so")), model(thought("", CARRIED)), model()]
+    assert [len(message.parts) for message in read({"contents": contents}).messages] == [1, 1, 0]
+
+
 def test_a_thought_that_only_its_issuer_can_read_takes_its_summary_along() -> None:
     carried = write_thought(None, FOREIGN, "rs_1")
     assert parts_of(model(thought("hm"), thought("", carried))) == [
