@@ -16,6 +16,7 @@ from gatewright.dialects.openai.chat.read_answer import UPSTREAM, AnswerReader
 from gatewright.dialects.openai.chat.reasoning import (
     STRINGS,
     member_of,
+    needs_entry,
     write_block,
     write_entry,
     write_thinking,
@@ -100,6 +101,7 @@ class _MessageWriter:
         self._refusals: list[str] = []
         self._thoughts: list[str] = []
         self._has_plain_thoughts = False
+        self._entries: list[Reasoning] = []
         self._out: dict[str, Any] = {}
 
     def add(self, part: Any) -> None:
@@ -150,9 +152,7 @@ class _MessageWriter:
             if part.text:
                 self._thoughts.append(part.text)
                 self._has_plain_thoughts |= member != "reasoning_details"
-            if member == "reasoning_details" or part.signature is not None or part.encrypted is not None:
-                entries = self._out.setdefault("reasoning_details", [])
-                entries.append(write_entry(part, len(entries)))
+            self._entries.append(part)
 
     def _add_call(self, part: ToolCall) -> None:
         if form_of(part) == "function_call" or (self._is_legacy and "function_call" not in self._out):
@@ -174,6 +174,9 @@ class _MessageWriter:
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if self._refusals:
             message["refusal"] = "".join(self._refusals)
+        if any(needs_entry(part) for part in self._entries):
+            # All of them: who reads entries does not look for further thoughts elsewhere.
+            message["reasoning_details"] = [write_entry(part, index) for index, part in enumerate(self._entries)]
         # A host that gives entries may have said the same in a string, which is among the members then.
         if self._thoughts and (self._has_plain_thoughts or not any(name in members for name in STRINGS)):
             message["reasoning_content"] = "\n\n".join(self._thoughts)

@@ -132,6 +132,8 @@ class ChoiceReader:
 
     def add_thoughts(self, text: str, member: str, out: list[Event]) -> None:
         """More of the thoughts that stand in a plain string."""
+        if text == "\n\n" and self.open < 0 < self._next:
+            return  # an empty line that sets two thoughts apart
         if self.open < 0 or self.open_kind != member:
             extra = None if member == STRINGS[0] else extended(None, member=member)
             self._begin(Reasoning(text=text, extra=extra), out, member)

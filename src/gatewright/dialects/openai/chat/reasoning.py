@@ -122,6 +122,12 @@ def member_of(part: Reasoning) -> str | None:
     return "reasoning_details" if "type" in members else None
 
 
+def needs_entry(part: Reasoning) -> bool:
+    """Whether a thought has what a plain string cannot hold."""
+    is_entry = member_of(part) == "reasoning_details"
+    return is_entry or part.signature is not None or part.encrypted is not None or part.id is not None
+
+
 def write_entry(part: Reasoning, index: int) -> dict[str, Any]:
     """A thought as an entry of `reasoning_details`: as it came from this dialect, or marked with its issuer."""
     members: dict[str, Any] = {n: value for n, value in own(part.extra).items() if n != "member"}

@@ -33,7 +33,7 @@ from gatewright.core.events import (
 )
 from gatewright.core.loss import Feature, Outcome
 from gatewright.dialects.openai.chat.media import form_of, rest_of
-from gatewright.dialects.openai.chat.reasoning import member_of, write_entry, write_thought_signature
+from gatewright.dialects.openai.chat.reasoning import member_of, needs_entry, write_entry, write_thought_signature
 from gatewright.dialects.openai.chat.words import NAME, own, write_finish
 from gatewright.dialects.openai.chat.write_pieces import (
     wants_functions,
@@ -74,13 +74,15 @@ class _Part:
 class _Choice:
     """A choice being written."""
 
-    __slots__ = ("entries", "has_function", "has_thoughts", "length", "tools")
+    __slots__ = ("entries", "has_function", "has_thoughts", "length", "thoughts", "tools")
 
     def __init__(self) -> None:
         self.tools = 0
         self.entries = 0
         self.length = 0
         self.has_thoughts = False
+        self.thoughts: list[Reasoning] = []
+        """Those that have ended and have no entry yet."""
         self.has_function = False
 
 
@@ -283,11 +285,14 @@ class ChatEncoder:
                     signature=signature,
                     extra=merge_extensions(content.extra, event.extra),
                 )
-                has_blob = signature is not None or content.encrypted is not None
-                if has_blob or member_of(whole) == "reasoning_details":
-                    choice = self._choices[event.choice]
-                    self._chunk(event.choice, {"reasoning_details": [write_entry(whole, choice.entries)]}, out)
-                    choice.entries += 1
+                choice = self._choices[event.choice]
+                choice.thoughts.append(whole)
+                if choice.entries or needs_entry(whole):
+                    # All of them: who reads entries does not look for further thoughts elsewhere.
+                    entries = [write_entry(part, choice.entries + n) for n, part in enumerate(choice.thoughts)]
+                    choice.entries += len(entries)
+                    choice.thoughts = []
+                    self._chunk(event.choice, {"reasoning_details": entries}, out)
             case ToolCall():
                 if not part.has_text and not content.is_custom:
                     out.append(part.head + b'"{}"' + part.tail)

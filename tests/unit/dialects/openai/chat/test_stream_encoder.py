@@ -150,6 +150,18 @@ ECHOES: list[tuple[Part, ...]] = [
         ToolCall(id="c1", name="f", arguments="{}", signature=Opaque("google.generate_content", "c1+/=")),
         ToolCall(id="c2", name="g", arguments="{}", signature=Opaque("google.generate_content", "c2+/=")),
     ),
+    (
+        Reasoning(text="unsigned"),
+        Reasoning(text="signed", signature=Opaque("anthropic.messages", "s")),
+        Reasoning(text="after"),
+        Reasoning(text="named", id="rs_2"),
+        Text(text="x"),
+    ),
+    (
+        Reasoning(text="one", signature=Opaque("anthropic.messages", "s1")),
+        Reasoning(text="two", signature=Opaque("anthropic.messages", "s2")),
+        Text(text="x"),
+    ),
     (Reasoning(text="sum", is_summary=True, id="rs_1", encrypted=Opaque("openai.responses", "gAAA")), Text(text="x")),
 ]
 
@@ -181,7 +193,7 @@ def split(event: Event) -> list[Event]:
     return [event]
 
 
-@pytest.mark.parametrize("parts", ECHOES[:2])
+@pytest.mark.parametrize("parts", [ECHOES[0], ECHOES[1], ECHOES[3]])
 def test_a_gateway_behind_a_gateway_reads_it_too(parts: tuple[Part, ...]) -> None:
     assert through_client(response(*parts)).choices[0].parts == parts
 
