@@ -149,9 +149,11 @@ def _write_thinking(config: ReasoningConfig, limit: int | None, report: LossRepo
     if config.summary in ("omitted", "concise", "detailed"):
         report.dropped(Feature.REASONING_SUMMARY, "reasoning.summary", "thoughts come as the model has them")
     budget = config.budget_tokens
-    if config.is_enabled is False or config.effort == "none" or (budget == 0 and config.extra is None):
+    if config.is_enabled is False or config.effort == "none" or (budget == 0 and config.is_enabled is None):
         disabled: dict[str, Any] = {"type": "disabled"}
-        return disabled | ({} if budget is None else {"token_budget": budget}) | own(config.extra)
+        if budget:
+            disabled["token_budget"] = budget
+        return disabled | own(config.extra)
     if budget is None and config.effort is not None:
         budget = _BUDGETS.get(config.effort)
         if budget is not None and limit is not None:
