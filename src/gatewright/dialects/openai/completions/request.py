@@ -147,6 +147,8 @@ def _write_prompt(request: ChatRequest, report: LossReport) -> Any:
 
 
 def _text_of(message: Message, path: str, report: LossReport) -> str:
+    if message.name is not None:
+        report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "a prompt names no speakers")
     texts = []
     for index, part in enumerate(message.parts):
         where = f"{path}.parts[{index}]"

@@ -106,6 +106,13 @@ def test_a_prompt_holds_text(part: Part, feature: Feature) -> None:
     assert [loss.feature for loss in report.entries] == [feature]
 
 
+def test_names_of_speakers_are_told() -> None:
+    report = LossReport("warn")
+    named = Message(role="user", name="ann", parts=(Text(text="Hi"),))
+    assert encode(ChatRequest(model="m", messages=(named,)), report)["prompt"] == "Hi"
+    assert [(loss.feature, loss.path) for loss in report.entries] == [(Feature.MESSAGE_NAME, "messages[0].name")]
+
+
 @pytest.mark.parametrize(("members", "path"), [({"prompt": {}}, "prompt"), ({"logprobs": "x"}, "logprobs")])
 def test_wrong_shapes_name_their_place(members: Any, path: str) -> None:
     with pytest.raises(GatewayError) as caught:
