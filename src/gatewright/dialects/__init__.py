@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.surface import Dialect
-from gatewright.dialects import anthropic, bedrock, google, openai
+from gatewright.dialects import anthropic, bedrock, cohere, google, ollama, openai
 from gatewright.dialects.openai.passing import PASSING
 from gatewright.dialects.openai.responses import RESPONSES
 
@@ -20,6 +20,10 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     google.EMBED_CONTENT,
     google.COUNT_TOKENS,
     bedrock.CONVERSE,
+    cohere.CHAT,
+    cohere.EMBED,
+    ollama.CHAT,
+    ollama.EMBED,
     *PASSING,
 )
 """Every dialect, in the order of the documentation."""
