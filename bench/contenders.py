@@ -51,6 +51,8 @@ class Target:
     model: str = "bench-model"
     headers: tuple[tuple[str, str], ...] = ()
     command: int = 0
+    api: str = "chat"
+    """What the load generator speaks there: `chat` as the upstream does, or `messages`, which must be translated."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def gatewright_config(upstreams: Upstreams, listen: int, admin: int, *, full: bo
     return config
 
 
-def _launch_gatewright(*, full: bool, log: bool = False) -> Callable[[Stage], Launch]:
+def _launch_gatewright(*, full: bool, log: bool = False, api: str = "chat") -> Callable[[Stage], Launch]:
     def launch(stage: Stage) -> Launch:
         listen, admin = free_port(), free_port()
         config = gatewright_config(stage.upstreams, listen, admin, full=full, log=log)
@@ -186,7 +188,8 @@ def _launch_gatewright(*, full: bool, log: bool = False) -> Callable[[Stage], La
         state = stage.directory / "state"
         argv = [_gatewright_program(), "serve", "--config", str(path), "--state", str(state), "--workers", "1"]
         headers = (("Authorization", f"Bearer {KEY}"),) if full else ()
-        return Launch([Command(argv)], Target(listen, "assistant", headers), Target(listen, "narrator", headers))
+        plain = Target(listen, "assistant", headers, api=api)
+        return Launch([Command(argv)], plain, Target(listen, "narrator", headers, api=api))
 
     return launch
 
@@ -248,6 +251,15 @@ OWN: tuple[Contender, ...] = (
         _gatewright_version,
         _gatewright_missing,
         kinds=("throughput",),
+    ),
+    Contender(
+        "gatewright-translated",
+        "Gatewright, everything on, messages → chat",
+        "gatewright",
+        _launch_gatewright(full=True, api="messages"),
+        _gatewright_version,
+        _gatewright_missing,
+        kinds=("throughput", "stream"),
     ),
 )
 """In the order of the tables."""

@@ -10,10 +10,12 @@ from bench.results import Hold, Run
 
 JUDGED = "gatewright-full"
 """Promises are kept with key authentication and every filter on, or not at all."""
+TRANSLATED = "gatewright-translated"
+"""The same, with a client of another API than the upstream's."""
 
 
-def _ratio(run: Run, figure: str, over: str) -> float | None:
-    mine, theirs = run.median(JUDGED, figure), run.median(over, figure)
+def _ratio(run: Run, figure: str, over: str, judged: str = JUDGED) -> float | None:
+    mine, theirs = run.median(judged, figure), run.median(over, figure)
     return mine / theirs if mine is not None and theirs else None
 
 
@@ -81,6 +83,13 @@ def judge(run: Run) -> list[Hold]:
             _ratio(run, "chunk_cpu", "nginx"),
             lambda value: f"{value:.2f} ×",
             lambda value: value <= 1.5,
+        ),
+        _hold(
+            "CPU per streamed chunk, translated, of nginx passing it through",
+            "≤ 2 ×",
+            _ratio(run, "chunk_cpu", "nginx", TRANSLATED),
+            lambda value: f"{value:.2f} ×",
+            lambda value: value <= 2,
         ),
         _at_most(run, "memory of an idle worker (RSS)", "idle_worker_rss", 60, "MB"),
         _at_most(run, "memory per open stream, 10,000 open", "stream_kb_10000", 20, "KB"),

@@ -121,8 +121,8 @@ class Bench:
             before = now
 
     def _first_answer(self, contender: Contender, target: Target, process: Spawned) -> float:
-        url = f"http://127.0.0.1:{target.port}{traffic.PATH}"
-        body = traffic.chat_body(1_000, target.model)
+        url = f"http://127.0.0.1:{target.port}{traffic.PATHS[target.api]}"
+        body = traffic.chat_body(1_000, target.model, api=target.api)
         return until_answering(url, process, limit_s=contender.start_limit_s, body=body, headers=dict(target.headers))
 
     def watch(self, running: Running, target: Target) -> Watch:
@@ -219,8 +219,10 @@ class Paced(msgspec.Struct, frozen=True):
 
 
 def _paced(bench: Bench, running: Running, target: Target, rate: float, seconds: float) -> tuple[Paced, list[str]]:
-    body = traffic.chat_body(traffic.SIZES["1kb"], target.model)
-    request = traffic.write(running.directory / "request.http", traffic.raw_request(target.port, target.headers, body))
+    body = traffic.chat_body(traffic.SIZES["1kb"], target.model, api=target.api)
+    request = traffic.write(
+        running.directory / "request.http", traffic.raw_request(target.port, target.headers, body, api=target.api)
+    )
     argv = [*bench.pin_load(), str(bench._paced), "127.0.0.1", str(target.port), str(request)]
     argv += [f"{rate:.1f}", str(bench.plan.latency_connections), f"{seconds:g}"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -282,8 +284,10 @@ class Streams(msgspec.Struct, frozen=True):
 
 def _stream_command(bench: Bench, running: Running, mode: str, count: int, limit_s: float) -> list[str]:
     target = running.launch.stream
-    body = traffic.chat_body(1_000, target.model, stream=True)
-    request = traffic.write(running.directory / "stream.http", traffic.raw_request(target.port, target.headers, body))
+    body = traffic.chat_body(1_000, target.model, stream=True, api=target.api)
+    request = traffic.write(
+        running.directory / "stream.http", traffic.raw_request(target.port, target.headers, body, api=target.api)
+    )
     client = [sys.executable, str(LOAD / "stream_client.py"), str(target.port), str(request)]
     return [*bench.pin_load(), *client, mode, str(count), f"{limit_s:g}"]
 

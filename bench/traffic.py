@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-PATH = "/v1/chat/completions"
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+"""Where requests go, by the API that the load generator speaks."""
 SIZES = {"1kb": 1_000, "100kb": 100_000, "1mb": 1_000_000}
 PROSE = (
     "The gate was built where two roads met, and whoever held it could say which carts went through, at what toll, "
@@ -14,23 +15,24 @@ PROSE = (
 )
 
 
-def chat_body(size_bytes: int, model: str, *, stream: bool = False) -> bytes:
-    """A chat completions request of exactly `size_bytes` bytes (never below what its frame needs)."""
+def chat_body(size_bytes: int, model: str, *, stream: bool = False, api: str = "chat") -> bytes:
+    """A request of exactly `size_bytes` bytes (never below what its frame needs): OpenAI's, or Anthropic's messages."""
+    system = "You are a terse assistant. Answer in one paragraph."
+    messages = [{"role": "system", "content": system}] if api == "chat" else []
     request: dict[str, object] = {
         "model": model,
         "temperature": 0.7,
         "top_p": 0.95,
         "max_tokens": 256,
         "stream": stream,
-        "messages": [
-            {"role": "system", "content": "You are a terse assistant. Answer in one paragraph."},
-            {"role": "user", "content": ""},
-        ],
+        "messages": [*messages, {"role": "user", "content": ""}],
     }
+    if api == "messages":
+        request["system"] = system
     frame = len(json.dumps(request))
     missing = max(0, size_bytes - frame)
     text = (PROSE * (missing // len(PROSE) + 1))[:missing]
-    request["messages"][1]["content"] = text  # type: ignore[index]
+    request["messages"][-1]["content"] = text  # type: ignore[index]
     return json.dumps(request).encode()
 
 
@@ -68,9 +70,9 @@ def header_lines(headers: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in headers)
 
 
-def raw_request(port: int, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+def raw_request(port: int, headers: Sequence[tuple[str, str]], body: bytes, *, api: str = "chat") -> bytes:
     """A whole HTTP/1.1 request, head and body."""
-    lines = [f"POST {PATH} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"]
+    lines = [f"POST {PATHS[api]} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"]
     lines += [f"{name}: {value}" for name, value in headers]
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

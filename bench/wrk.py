@@ -72,8 +72,11 @@ def prepare(
     program = find_program("wrk")
     if program is None:
         raise ProcessFailed("wrk is not installed: apt-get install wrk")
-    body = traffic.write(directory / f"body-{size_bytes}.json", traffic.chat_body(size_bytes, target.model))
+    body = traffic.write(
+        directory / f"body-{size_bytes}.json", traffic.chat_body(size_bytes, target.model, api=target.api)
+    )
     headers = traffic.write(directory / "headers.txt", traffic.header_lines(target.headers))
     argv = [*pin, program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
-    argv += ["-s", str(SCRIPT), f"http://127.0.0.1:{target.port}{traffic.PATH}", "--", str(body), str(headers)]
+    url = f"http://127.0.0.1:{target.port}{traffic.PATHS[target.api]}"
+    argv += ["-s", str(SCRIPT), url, "--", str(body), str(headers)]
     return Load(argv)

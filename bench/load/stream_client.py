@@ -1,6 +1,6 @@
 """A reader of many SSE streams at once, one connection each.
 
-`drain` reads every stream to its `[DONE]` and reports how many chunks came. `hold` opens the streams, says so in one
+`drain` reads every stream to its last event and reports how many chunks came. `hold` opens the streams, says so in one
 line when each has its first chunk (or the time is over), keeps them open until its standard input ends, and exits.
 Run: `python stream_client.py PORT REQUEST_FILE drain|hold STREAMS LIMIT_S`; each report is one JSON line.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 MARK = b"data: {"
-DONE = b"[DONE]"
+DONE = (b"[DONE]", b'"message_stop"')
 OPENING = 128
 
 
@@ -60,7 +60,7 @@ class Stream(asyncio.Protocol):
             self._tally.opened += 1
             self._tally.first_s.append(time.monotonic() - self._started)
             self.opened.set_result(None)
-        if DONE in text and not self.ended.done():
+        if any(done in text for done in DONE) and not self.ended.done():
             self._tally.finished += 1
             self.ended.set_result(None)
             self._transport.close()
