@@ -59,6 +59,8 @@ def read_model(x: Exchange, dialect: Dialect, surface: Surface) -> str:
     elif x.headers.get(b"content-type", b"")[: len(_FORM)].lower() == _FORM:
         x.is_media = True
         name = _read_form(x)
+    elif x.body.startswith(b"--"):
+        raise _malformed("The body is a form; send it with its Content-Type, `multipart/form-data; boundary=…`.")
     else:
         x.fields = parse_fields(x.body)
         name = _read_member(x)
@@ -125,7 +127,7 @@ def choose_target(x: Exchange, dialect: Dialect, surface: Surface) -> BoundTarge
             able = [t for t in (x.target, *model.others(x.target)) if dialect.name in t.upstream.paths]
         else:
             # What one provider holds no other has, and a file that is uploaded twice is two files.
-            able = [t for t in (*model.targets, *model.fallback) if dialect.name in t.upstream.paths][:1]
+            able = [t for t in model.in_use() if dialect.name in t.upstream.paths][:1]
         if not able:
             raise GatewayError(
                 Kind.UNSUPPORTED_FEATURE,

@@ -70,6 +70,10 @@ class PublishedModel(Struct, frozen=True):
                 return target
         return targets[-1]
 
+    def in_use(self) -> list[BoundTarget]:
+        """Every target that is called at all, in the order of the configuration."""
+        return [t for t in self.targets if t.weight > 0] + list(self.fallback)
+
     def others(self, first: BoundTarget) -> list[BoundTarget]:
         """What to try after `first` failed: the other targets in rotation, then the fallbacks, each once."""
         rest = [t for t in self.targets if t is not first and t.weight > 0]
@@ -120,7 +124,7 @@ class Snapshot:
             able = [
                 (model, target.provider)
                 for model in self._published
-                for target in (*model.targets, *model.fallback)
+                for target in model.in_use()
                 if dialect in target.upstream.paths
             ]
             found = self._holders[dialect] = (able[0][0] if able else None, len({provider for _, provider in able}))

@@ -156,6 +156,17 @@ def test_the_estimate(fields: dict[str, bytes], estimate: int) -> None:
     assert left(world) == 100 - estimate
 
 
+def test_the_size_of_an_upload_says_nothing_of_tokens() -> None:
+    world = World()
+    limit = world.limit(tokens=100)
+    x = world.exchange(size=40_000)
+    x.is_media = True
+    take(limit, x)
+    assert left(world) == 99
+    finish(limit, x, bytes_out=50)
+    assert left(world) == 99
+
+
 def test_a_request_refused_for_its_tokens_costs_no_request() -> None:
     world = World()
     limit = world.limit(requests=5, tokens=10)
