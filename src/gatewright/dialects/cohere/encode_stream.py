@@ -237,4 +237,7 @@ class StreamEncoder:
 
 
 def _event(type_: str, members: dict[str, Any]) -> bytes:
-    return b"".join((b"event: ", type_.encode(), b"\ndata: ", _encode({"type": type_, **members}), b"\n\n"))
+    data = _encode({"type": type_, **members})
+    if b"\n" in data or b"\r" in data:  # members kept as another answer spelled them
+        data = msgspec.json.format(data, indent=-1)
+    return b"".join((b"event: ", type_.encode(), b"\ndata: ", data, b"\n\n"))

@@ -89,6 +89,8 @@ class MessageWriter:
         """A part of an assistant's turn as this API can hold it; None for one that is left out."""
         match part:
             case Text():
+                if not part.text and not part.citations and not is_own(part.extra):
+                    return None  # other APIs spell a turn of nothing but calls so
                 if any(not is_own(citation.extra) for citation in part.citations):
                     self._report.dropped(Feature.CITATIONS, path, "the API takes back its own citations only")
                     own_ones = tuple([citation for citation in part.citations if is_own(citation.extra)])

@@ -79,7 +79,7 @@ class StreamEncoder:
             line["done_reason"] = reason
         if self._usage is not None:
             line.update(write_usage(self._usage.usage, self._usage.extra))
-        return _encode(line | members) + b"\n"
+        return _line(line | members)
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """The line that ends an answer that failed; clients raise it as an error."""
@@ -130,7 +130,7 @@ class StreamEncoder:
             out.append(self._line({"content": "", "tool_calls": [write_call(call)]}))
 
     def _line(self, message: dict[str, Any], **members: Any) -> bytes:
-        return _encode({**self._head, "message": {"role": "assistant", **message}, "done": False, **members}) + b"\n"
+        return _line({**self._head, "message": {"role": "assistant", **message}, "done": False, **members})
 
     def _take(self, event: Event, out: list[bytes]) -> None:
         report = self._context.report
@@ -151,3 +151,9 @@ class StreamEncoder:
             case _:
                 # Keep-alives have no form: an empty line is no JSON, and clients parse every line.
                 pass
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    """A value on one line: arguments of calls keep their spelling, but no line end between their members."""
+    line = _encode(value)
+    return (msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line) + b"\n"

@@ -13,7 +13,7 @@ from gatewright.core.events import ChatResponse, Choice, Failure, Finish, TokenL
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.dialects.ollama.clock import parse_time, render_time
 from gatewright.dialects.ollama.errors import fault_message
-from gatewright.dialects.ollama.message import is_json_call, join_text, read_parts, write_call
+from gatewright.dialects.ollama.message import is_json_call, read_parts, write_call
 from gatewright.dialects.ollama.names import NAME, own, read_reason, write_reason
 from gatewright.dialects.ollama.usage import take_usage, write_usage
 from gatewright.wire.json_object import JsonObject, render_json
@@ -167,9 +167,9 @@ def _write_message(parts: tuple[Part, ...], report: LossReport) -> dict[str, Any
                 images.append(source.data)
             case _:
                 pass
-    message: dict[str, Any] = {"role": "assistant", "content": join_text(texts) if texts else ""}
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
     if thoughts:
-        message["thinking"] = join_text(thoughts)
+        message["thinking"] = "".join(thoughts)
     if images:
         message["images"] = images
     if calls:

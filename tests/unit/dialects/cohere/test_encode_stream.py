@@ -141,6 +141,12 @@ def test_citations() -> None:
     assert [event[1] for event in found if event[0] == "citation-start"] == [0, 1]
 
 
+def test_members_in_several_lines_stay_on_one() -> None:
+    own = Citation(extra=Extension(NAME, {"sources": Raw(b'[\r\n  {"id": "\\n"}\n\n]')}))
+    bodies, _ = written(PartBegin(0, 0, Text(text="a", citations=(own,))), PartEnd(0, 0))
+    assert in_short(bodies)[2][2] == {"sources": [{"id": "\n"}]}
+
+
 @pytest.mark.parametrize(
     ("events", "feature"),
     [

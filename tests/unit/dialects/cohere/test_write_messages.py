@@ -169,6 +169,11 @@ def test_free_text_calls_are_wrapped() -> None:
     assert losses == [(Feature.CUSTOM_TOOLS, A, AT)]
 
 
+def test_a_turn_of_nothing_but_calls_has_no_content() -> None:
+    messages, _ = write(assistant(Text(text=""), ToolCall(id="c", name="f", arguments="{}")), ASK)
+    assert messages[0].keys() == {"role", "tool_calls"}
+
+
 def test_names_and_prefills_are_told() -> None:
     messages, losses = write(msgspec.structs.replace(ASK, name="ann"), assistant(Text(text="It")))
     assert messages == [ASKED, {"role": "assistant", "content": "It"}]

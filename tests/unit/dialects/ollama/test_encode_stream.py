@@ -138,6 +138,13 @@ def test_what_its_own_decoder_reads_comes_back() -> None:
     assert found.usage == response.usage
 
 
+def test_arguments_in_several_lines_stay_on_one() -> None:
+    found = messages(
+        PartBegin(0, 0, ToolCall(id="a", name="f", arguments='{\r\n  "x": 1.50,\n "y": "\\n" }')), PartEnd(0, 0)
+    )
+    assert found[0]["tool_calls"][0]["function"]["arguments"] == {"x": 1.5, "y": "\n"}
+
+
 @pytest.mark.parametrize(
     ("events", "feature"),
     [

@@ -180,6 +180,11 @@ def test_what_is_lost_is_told(part: Part, message: dict[str, Any], feature: Feat
     assert losses == [feature]
 
 
+def test_several_texts_are_one() -> None:
+    body, _ = written(Text(text="a"), Reasoning(text="b"), Text(text="c"), Reasoning(text="d"))
+    assert body["message"] == {"role": "assistant", "content": "ac", "thinking": "bd"}
+
+
 def test_log_probabilities_of_others() -> None:
     body, _ = written(Text(text="a"), logprobs=(TokenLogprob("a", -0.5),))
     assert body["logprobs"] == [{"token": "a", "logprob": -0.5}]
