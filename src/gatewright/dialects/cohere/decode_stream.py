@@ -243,7 +243,7 @@ class StreamDecoder:
         if self._arguments is not None:
             self._arguments.append(piece)
             spelled = "".join(self._arguments).lstrip()
-            if "null".startswith(spelled.rstrip()) and len(spelled) < 64:
+            if "null".startswith(spelled.rstrip()) and len(self._arguments) < 64:
                 return
             piece, self._arguments = spelled, None
         out.append(Delta(0, self._parts - 1, piece))

@@ -38,13 +38,15 @@ from gatewright.dialects.cohere.usage import write_usage
 
 _encode = msgspec.json.Encoder().encode
 _ROLE: Final = {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}}
+_BLOCK: Final = 256
+"""Pieces that are joined at once."""
 _PLAN: Final = b'event: tool-plan-delta\ndata: {"type":"tool-plan-delta","delta":{"message":{"tool_plan":'
 
 
 class _Open:
     """A part that was begun."""
 
-    __slots__ = ("citations", "end", "has_text", "head", "is_call", "is_plan", "number", "part", "pieces")
+    __slots__ = ("_blocks", "_pieces", "citations", "end", "has_text", "head", "is_call", "is_plan", "number", "part")
 
     def __init__(self, part: Part, number: int) -> None:
         self.part = part
@@ -52,10 +54,22 @@ class _Open:
         """Its number among the contents, or among the calls."""
         self.is_call = isinstance(part, ToolCall)
         self.is_plan = is_plan(part)
-        self.pieces: list[str] = []
+        self._pieces: list[str] = []
+        self._blocks: list[str] = []
         self.has_text = False
         self.citations: list[Citation] = []
         self.head, self.end = _frame(part, number, is_plan=self.is_plan)
+
+    def keep(self, text: str) -> None:
+        """Keep a piece of the part's text; joined now and then, so that a long answer costs little but its length."""
+        self._pieces.append(text)
+        if len(self._pieces) == _BLOCK:
+            self._blocks.append("".join(self._pieces))
+            self._pieces.clear()
+
+    def text(self) -> str:
+        """All that was kept."""
+        return "".join((*self._blocks, *self._pieces))
 
 
 def _frame(part: Part, number: int, *, is_plan: bool) -> tuple[bytes, bytes]:
@@ -129,10 +143,10 @@ class StreamEncoder:
         if part.is_call:
             call = part.part
             if isinstance(call, ToolCall) and call.is_custom:
-                part.pieces.append(text)  # wrapped in an object when it is whole
+                part.keep(text)  # wrapped in an object when it is whole
                 return
         else:
-            part.pieces.append(text)
+            part.keep(text)
         part.has_text = True
         out.append(b"".join((part.head, _encode(text), part.end)))
 
@@ -148,7 +162,7 @@ class StreamEncoder:
             self._open[event.part] = opened
             self._calls += 1
             if part.is_custom:
-                opened.pieces.append(part.arguments)
+                opened.keep(part.arguments)
                 return
             call = write_call(part) | {"type": "function"}
             call["function"] = {**call["function"], "arguments": ""}
@@ -176,7 +190,7 @@ class StreamEncoder:
             return
         if isinstance(opened.part, ToolCall):
             if opened.part.is_custom:
-                whole = msgspec.structs.replace(opened.part, arguments="".join(opened.pieces))
+                whole = msgspec.structs.replace(opened.part, arguments=opened.text())
                 delta = {"message": {"tool_calls": write_call(whole)}}
                 out.append(_event("tool-call-start", {"index": opened.number, "delta": delta}))
             elif not opened.has_text:
@@ -186,7 +200,7 @@ class StreamEncoder:
             out.append(_event("tool-call-end", {"index": opened.number}))
             return
         if opened.citations:
-            text = "".join(opened.pieces)
+            text = opened.text()
             for citation in opened.citations:
                 self._write_citation(opened, write_citation(citation, text), out)
         if not opened.is_plan:

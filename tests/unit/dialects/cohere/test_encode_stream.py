@@ -141,6 +141,14 @@ def test_citations() -> None:
     assert [event[1] for event in found if event[0] == "citation-start"] == [0, 1]
 
 
+def test_citations_of_long_texts() -> None:
+    pieces: list[Event] = [Delta(0, 0, f"{number:04} ") for number in range(1000)]
+    cited = CitationDelta(0, 0, Citation(url="https://a.example", start=4990, end=4999))
+    bodies, _ = written(PartBegin(0, 0, Text(text="")), *pieces, cited, PartEnd(0, 0))
+    found = [event[2]["text"] for event in in_short(bodies) if event[0] == "citation-start"]
+    assert found == ["0998 0999"]
+
+
 def test_members_in_several_lines_stay_on_one() -> None:
     own = Citation(extra=Extension(NAME, {"sources": Raw(b'[\r\n  {"id": "\\n"}\n\n]')}))
     bodies, _ = written(PartBegin(0, 0, Text(text="a", citations=(own,))), PartEnd(0, 0))
