@@ -14,6 +14,7 @@ from gatewright.core.usage import Usage
 from gatewright.dialects import DIALECTS
 from gatewright.testing import answers
 from gatewright.translate.identity import IdentityStream, parse_request, render_name, render_request, rewrite_answer
+from gatewright.translate.passing import PassedStream
 
 SCANNED = [dialect for dialect in DIALECTS if dialect.is_scanned]
 STREAMING = [dialect for dialect in SCANNED if dialect.has_streams]
@@ -34,6 +35,8 @@ SPELLINGS = ("0.70", "1e400", "-0", "12345678901234567890", "1E+2", '"\\u00e9\\/
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.name for dialect in DIALECTS])
 scanned_dialect = pytest.mark.parametrize("dialect", SCANNED, ids=[dialect.name for dialect in SCANNED])
 streaming_dialect = pytest.mark.parametrize("dialect", STREAMING, ids=[dialect.name for dialect in STREAMING])
+PASSED = [dialect for dialect in DIALECTS if dialect.family == "passing" and dialect.has_streams]
+passed_dialect = pytest.mark.parametrize("dialect", PASSED, ids=[dialect.name for dialect in PASSED])
 every_kind = pytest.mark.parametrize("kind", Kind)
 
 
@@ -77,6 +80,10 @@ def test_names_are_unique_and_every_surface_names_its_dialect() -> None:
         assert not (dialect.is_scanned and dialect.has_streams) or dialect.name in CHUNKS
         codecs = [dialect.chat, dialect.embeddings, dialect.count]
         assert [codec is not None for codec in codecs].count(True) <= 1
+        assert dialect.family != "passing" or (
+            codecs == [None] * 3 and dialect.has_streams == (dialect.reader is not None)
+        )
+        assert all(b"{id}" not in surface.path or not surface.names_model for surface in dialect.surfaces)
 
 
 @streaming_dialect
@@ -177,6 +184,21 @@ def test_every_kind_ends_a_stream(dialect: Dialect, kind: Kind) -> None:
     codec = IdentityStream(dialect, PUBLISHED, hide_usage=True)
     out = codec.feed(first + event + b"".join(rest)) + codec.end()
     assert out.endswith(event)
+    assert codec.error is not None
+    assert error.public_message in codec.error.message
+    assert not codec.done
+
+
+@passed_dialect
+@every_kind
+@pytest.mark.parametrize("size", CUTS)
+def test_every_kind_ends_a_stream_that_is_only_passed_through(dialect: Dialect, kind: Kind, size: int) -> None:
+    error = GatewayError(kind, "what was wrong\n\nand how to mend it")
+    event = dialect.render_stream_error(error, "req-1")
+    begun = b'data: {"type":"x.delta","y":1e400}\n\n'
+    codec = PassedStream(dialect, bytes(PUBLISHED))
+    out = b"".join([codec.feed(piece) for piece in cut(begun + event + begun, size)]) + codec.end()
+    assert out.startswith(begun + event)
     assert codec.error is not None
     assert error.public_message in codec.error.message
     assert not codec.done

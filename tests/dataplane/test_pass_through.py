@@ -12,12 +12,13 @@ import msgspec
 import openai
 import pytest
 from openai import OpenAI
-from suite import KEY, UPSTREAM_KEY, build_config, render_call, run_gateway
+from suite import AUTH, KEY, UPSTREAM_KEY, build_config, check_error, render_call, run_gateway
 
 from gatewright.testing import answers
+from gatewright.testing.client import Answer
 from gatewright.testing.gateway import GatewayProcess
 from gatewright.testing.received import Received
-from gatewright.testing.steps import Step
+from gatewright.testing.steps import Pause, Reset, Send, Step
 from gatewright.testing.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.sockets
@@ -159,6 +160,10 @@ def running() -> Iterator[Parts]:
                 "judge": {"targets": [{"provider": "first", "model": "up-mod"}]},
                 "ranker": {"targets": [{"provider": "first", "model": "up-rank"}]},
                 "other": {"targets": [{"provider": "second", "model": "up-chat"}]},
+                "twice": {
+                    "targets": [{"provider": "first", "model": "up-1"}],
+                    "fallback": [{"provider": "second", "model": "up-2"}],
+                },
                 "own-*": {"targets": [{"provider": "first"}]},
                 "limited": {"targets": [{"provider": "first"}]},
             },
@@ -231,7 +236,7 @@ def test_an_image_from_uploads(parts: Parts) -> None:
     assert request.body.count(PNG) == 1_002
     assert b'name="model"\r\n\r\nup-image\r\n' in request.body
     assert "a hat — é".encode() in request.body
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         assert parts.client.images.create_variation(model="painter", image=PNG).data
 
 
@@ -246,7 +251,7 @@ def test_a_transcript(parts: Parts) -> None:
     assert b"listener" not in request.body
     vtt = parts.client.audio.transcriptions.create(model="listener", file=clip, response_format="vtt")
     assert str(vtt).startswith("WEBVTT")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         assert parts.client.audio.translations.create(model="listener", file=clip).text == "hello"
 
 
@@ -381,3 +386,172 @@ def test_no_surface_escapes_a_limit(call: str, parts: Parts) -> None:
     headers = {"authorization": f"Bearer {KEY}", "x-gatewright-model": "limited"}
     answers_ = [httpx.request(method, url, headers=headers, **sent).status_code for _ in range(3)]
     assert answers_[1:] == [429, 429]
+
+
+def raw(parts: Parts, path: str, body: bytes, content_type: str, method: str = "POST", more: bytes = b"") -> Answer:
+    """The answer to exactly these bytes."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: gateway.test\r\nContent-Type: {content_type}\r\n".encode()
+    with parts.gateway.connect() as client:
+        client.send(head + AUTH + more + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return client.receive(method)
+
+
+FORM = "multipart/form-data; boundary=XbX"
+END = b"--XbX--\r\n"
+
+
+def field(name: bytes, value: bytes, more: bytes = b"") -> bytes:
+    return b'--XbX\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n' % (name, more, value)
+
+
+UPLOAD = field(b"file", SPEECH * 10, b'; filename="a \\"model\\".wav"')
+"""Ten megabytes with every byte there is."""
+HIDDEN = b'x\n--XbX\nContent-Disposition: form-data; name="model"\n\nup-secret\n'
+
+
+@pytest.mark.parametrize(
+    "parts_of_form",
+    [
+        (field(b"model", b"%b"), UPLOAD),
+        (UPLOAD, field(b"model", b"%b")),
+        (UPLOAD, field(b"prompt", b"listener"), field(b"model", b"%b"), field(b"timestamp_granularities[]", b"word")),
+    ],
+)
+def test_of_ten_megabytes_only_the_model_changes(parts_of_form: tuple[bytes, ...], parts: Parts) -> None:
+    body = b"".join(parts_of_form) + END
+    answer = raw(parts, "/v1/audio/transcriptions", body.replace(b"%b", b"listener"), FORM)
+    assert (answer.status, answer.json()) == (200, TRANSCRIPT)
+    request = last(parts)
+    assert request.body == body.replace(b"%b", b"up-listen")
+    assert request.header("content-type") == FORM
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", field(b"model", b"listener") + END),
+        ("multipart/form-data; boundary=XbX; boundary=YbY", field(b"model", b"listener") + END),
+        ("multipart/mixed; boundary=XbX", field(b"model", b"listener") + END),
+        ("application/json", field(b"model", b"listener") + END),
+        (FORM, b""),
+        (FORM, field(b"model", b"listener")),
+        (FORM, field(b"model", b"listener") + b"--XbX"),
+        (FORM, field(b"model", b"listener") + field(b"model", b"up-secret") + END),
+        (FORM, field(b"model", b"listener") + END + field(b"model", b"up-secret") + END),
+        (FORM, field(b"model", b"listener") + field(b"file", HIDDEN, b"; filename=a") + END),
+        (FORM, field(b"model", b"listener") + field(b"model[]", b"up-secret") + END),
+        (FORM, field(b"model", b"listener", b"; filename=a") + END),
+        (FORM, field(b"mod\\el", b"listener") + END),
+        (FORM, field(b'x"; name="model', b"listener") + END),
+        (FORM, field(b"model", b"lis\r\ntener") + END),
+        (FORM, (field(b"model", b"listener") + END).replace(b"\r\n", b"\n")),
+    ],
+)
+def test_a_form_that_can_be_read_in_two_ways_goes_nowhere(content_type: str, body: bytes, parts: Parts) -> None:
+    answer = raw(parts, "/v1/audio/transcriptions", body, content_type)
+    assert answer.status == 400
+    assert check_error(answer)["code"] == "malformed_request"
+    assert parts.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/files/%2e%2e", 400),
+        ("GET", "/v1/files/a%2f..%2fchat", 400),
+        ("DELETE", "/v1/files/a%0d%0ax-injected:%201", 400),
+        ("GET", "/v1/files/a/../b", 404),
+        ("PUT", "/v1/files", 405),
+        ("GET", "/v1/images/generations", 405),
+        ("DELETE", "/v1/batches/b", 405),
+    ],
+)
+def test_paths_lead_nowhere_else(method: str, path: str, status: int, parts: Parts) -> None:
+    answer = raw(parts, path, b"", "application/json", method, b"x-gatewright-model: painter\r\n")
+    assert answer.status == status
+    check_error(answer)
+    assert parts.upstream.requests == []
+
+
+# When the provider fails.
+
+
+def test_another_provider_draws_what_the_first_could_not(parts: Parts) -> None:
+    parts.upstream.next(*answers.reply(503, answers.error("full")))
+    assert parts.client.images.generate(model="twice", prompt="x").data
+    assert [request.json()["model"] for request in parts.upstream.requests] == ["up-1", "up-2"]
+
+
+@pytest.mark.parametrize("call", ["upload", "batch", "delete", "file"])
+def test_what_is_held_is_asked_for_once(call: str, parts: Parts) -> None:
+    parts.upstream.next(*answers.reply(503, answers.error("full")))
+    method, path, more = CALLS[call]
+    headers = {"authorization": f"Bearer {KEY}", "x-gatewright-model": "twice"}
+    answer = httpx.request(method, parts.gateway.url.removesuffix("/v1") + path, headers=headers, **more)
+    assert answer.status_code == 503
+    assert len(parts.upstream.requests) == 1
+
+
+HEAD = "transfer-encoding", "chunked"
+
+
+def _cut(content_type: str, data: bytes) -> tuple[Step, ...]:
+    head = answers.render_head(200, [("content-type", content_type), HEAD])
+    return Send(head + answers.chunk(data)), Pause(0.05), Reset()
+
+
+def test_a_stream_that_breaks_off_is_no_finish(parts: Parts) -> None:
+    delta = _event({"type": "transcript.text.delta", "delta": "hel"})
+    for steps in (
+        _cut("text/event-stream", delta),
+        answers.reply(200, delta, headers=[("content-type", "text/event-stream")]),
+    ):
+        parts.upstream.next(*steps)
+        clip = ("clip.wav", b"RIFF", "audio/wav")
+        events = parts.client.audio.transcriptions.create(model="listener", file=clip, stream=True)
+        with pytest.raises(openai.APIError, match="provider"):
+            list(events)
+
+
+def test_lines_that_break_off_end_with_the_failure(parts: Parts) -> None:
+    parts.upstream.next(*_cut("application/x-ndjson", LINES))
+    content = parts.client.with_options(default_headers=FIRST).files.content("lines").read()
+    assert content.startswith(LINES)
+    assert "provider" in msgspec.json.decode(content.splitlines()[-1])["error"]["message"]
+
+
+def test_speech_that_breaks_off_is_an_error(parts: Parts) -> None:
+    parts.upstream.next(*_cut("audio/mpeg", SPEECH))
+    with pytest.raises(openai.InternalServerError):
+        parts.client.audio.speech.create(model="speaker", voice="alloy", input="hello")
+
+
+# What it cost.
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "tokens"),
+    [
+        ("/v1/images/generations", {"model": "painter", "prompt": "x"}, (20, 30)),
+        ("/v1/images/generations", {"model": "painter", "prompt": "x", "stream": True}, (20, 30)),
+        ("/v1/audio/speech", {"model": "speaker", "input": "x", "stream_format": "sse"}, (2, 9)),
+        ("/v1/audio/speech", {"model": "speaker", "input": "x"}, (None, None)),
+        ("/v1/moderations", {"model": "judge", "input": "x"}, (None, None)),
+    ],
+)
+def test_usage_is_settled_where_it_is_reported(
+    path: str, body: dict[str, Any], tokens: tuple[int | None, int | None], parts: Parts
+) -> None:
+    with parts.gateway.connect() as client:
+        answer = client.send(render_call(body, path)).receive()
+    assert answer.status == 200
+    line = logged(parts, answer.header("x-request-id") or "")
+    assert (line.get("input_tokens"), line.get("output_tokens")) == tokens
+    assert line.get("stream", False) is ("stream" in str(body))
+
+
+def test_a_transcripts_usage_is_in_its_last_event(parts: Parts) -> None:
+    body = field(b"model", b"listener") + field(b"stream", b"true") + field(b"file", b"x", b"; filename=a") + END
+    answer = raw(parts, "/v1/audio/transcriptions", body, FORM)
+    line = logged(parts, answer.header("x-request-id") or "")
+    assert (line["input_tokens"], line["output_tokens"], line["stream"]) == (14, 2, True)
