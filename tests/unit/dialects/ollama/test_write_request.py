@@ -7,7 +7,6 @@ import pytest
 from msgspec import Raw
 
 from gatewright.core.chat import (
-    Bound,
     ChatRequest,
     Extension,
     NativeTool,
@@ -118,7 +117,6 @@ def test_tool_choices(choice: ToolChoice, names: list[str], losses: list[Any]) -
         ({"store": True}, (Feature.STORE, D, "store")),
         ({"cache_key": "k"}, (Feature.CACHE_KEY, D, "cache_key")),
         ({"extra": Extension("x", {"a": Raw(b"1")})}, (Feature.VENDOR, D, "a")),
-        ({"bound": (Bound(dialect="x", path="p", advice="no"),)}, (Feature.STATE, R, "p")),
         ({"tools": (NativeTool(dialect="x", kind="k", raw=Raw(b"{}")),)}, (Feature.NATIVE_TOOLS, R, "tools[0]")),
         ({"tools": (Tool(name="t", is_custom=True),)}, (Feature.CUSTOM_TOOLS, R, "tools[0]")),
     ],
