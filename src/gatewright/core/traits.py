@@ -22,8 +22,11 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Whether `system` messages are understood; else they are sent as `developer`."""
     has_mid_system: bool = False
     """Whether system messages may stand inside the conversation, where the dialect makes that a question."""
-    tool_id_form: Literal["any", "alnum9"] = "any"
-    """`alnum9`: ids of tool calls must be nine letters or digits; others are hashed (Mistral)."""
+    tool_id_form: Literal["any", "alnum9", "max40"] = "any"
+    """`alnum9`: ids of tool calls must be nine letters or digits (Mistral); `max40`: no longer than 40 characters
+    (OpenAI). Others are hashed."""
+    has_top_k: bool = True
+    """Whether `top_k` may be written, where the dialect's own vendor has it not."""
     reasoning_member: str = "reasoning_content"
     """Where thoughts of an assistant message are written when it is sent back."""
     replays_reasoning: bool = False

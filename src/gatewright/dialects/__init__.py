@@ -17,6 +17,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     anthropic.MESSAGES,
     anthropic.COUNT_TOKENS,
     google.GENERATE_CONTENT,
+    google.BATCH_EMBED_CONTENTS,
     google.EMBED_CONTENT,
     google.COUNT_TOKENS,
     bedrock.CONVERSE,

@@ -10,8 +10,8 @@ from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 
 _PATHS: Final = {
     "google.generate_content": "/models/{model}:{generateContent|streamGenerateContent?alt=sse}",
-    "google.embed_content": "/models/{model}:embedContent",
     "google.batch_embed_contents": "/models/{model}:batchEmbedContents",
+    "google.embed_content": "/models/{model}:embedContent",
     "google.count_tokens": "/models/{model}:countTokens",
 }
 

@@ -12,6 +12,7 @@ _PATHS: Final = {
     "ollama.chat": "/api/chat",
     "openai.chat": "/v1/chat/completions",
     "openai.completions": "/v1/completions",
+    "ollama.embed": "/api/embed",
     "openai.embeddings": "/v1/embeddings",
 }
 

@@ -8,6 +8,7 @@ import msgspec
 
 from gatewright.config.documents import ProviderConfig
 from gatewright.core.secret import Secret
+from gatewright.core.traits import Traits
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 
 PATHS: Final = {
@@ -25,6 +26,9 @@ PATHS: Final = {
     "openai.files": "/files",
     "openai.batches": "/batches",
 }
+
+
+_TRAITS: Final = Traits(has_top_k=False, tool_id_form="max40")
 
 
 class Config(ProviderConfig, frozen=True):
@@ -52,6 +56,7 @@ def build(name: str, config: Config) -> Upstream:
         url=config.url or "https://api.openai.com/v1",
         paths=PATHS,
         credential=("authorization", Secret(f"Bearer {config.key.reveal()}")),
+        traits=_TRAITS,
     )
 
 

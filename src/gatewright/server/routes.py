@@ -16,6 +16,8 @@ from gatewright.dialects.anthropic import MESSAGES
 from gatewright.dialects.anthropic import models as anthropic_models
 from gatewright.dialects.google import GENERATE_CONTENT
 from gatewright.dialects.google import models as google_models
+from gatewright.dialects.ollama import CHAT as OLLAMA
+from gatewright.dialects.ollama import models as ollama_models
 from gatewright.dialects.openai import CHAT
 from gatewright.dialects.openai import models as openai_models
 
@@ -66,6 +68,7 @@ LISTINGS: Final = (
             lambda name, created: google_models.render_model(name),
         ),
     ),
+    _listing(b"/api/tags", OLLAMA, Listing(ollama_models.render_models, None)),
 )
 """In the order they are tried: one known by a header stands before the one without."""
 

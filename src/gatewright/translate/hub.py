@@ -18,7 +18,7 @@ from gatewright.core.embedding import EmbeddingRequest
 from gatewright.core.errors import GatewayError
 from gatewright.core.events import ChatResponse, Delta, Event, Failure, Finish, KeepAlive, Start, UsageReport, unfold
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, Fidelity, LossReport
+from gatewright.core.loss import Feature, Fidelity, LossReport, refuse_bound
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
 from gatewright.core.usage import Usage
@@ -157,6 +157,7 @@ class ChatTranslation:
 
     def render_request(self) -> bytes:
         request = msgspec.structs.replace(self._request, model=self._model)
+        refuse_bound(request, self._upstream.name, self.report)
         members = self._codec.encode_request(request, self._traits, self.report)
         return _encoder.encode(apply_traits(members, self._traits, self.report))
 
@@ -228,7 +229,12 @@ class TranslatedStream:
     def feed(self, data: bytes) -> bytes:
         if self.error is not None:
             return b""
-        return self._write(self._decoder.feed(data))
+        events = self._decoder.feed(data)
+        if len(events) == 1 and self._begun and type(events[0]) is Delta:  # nearly every block
+            event = events[0]
+            if self._sequencer is None or self._sequencer.is_flowing(event.choice, event.part):
+                return self._encoder.encode(events)
+        return self._write(events)
 
     def end(self) -> bytes:
         if self.done or self.error is not None:

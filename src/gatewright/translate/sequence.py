@@ -25,6 +25,10 @@ class Sequencer:
         self._waiting: dict[int, dict[int, list[Event]]] = {}
         """Choice → part → its events so far, in the order the parts began."""
 
+    def is_flowing(self, choice: int, part: int) -> bool:
+        """Whether a delta of this part would come out at once, as it is."""
+        return self._active.get(choice) == part
+
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events whose turn has come."""
         out: list[Event] = []

@@ -68,7 +68,7 @@ class JsonObject:
     Errors are of `kind`: malformed_request for what a client sent, upstream_bad_response for an upstream's answer.
     """
 
-    __slots__ = ("kind", "_left", "path")
+    __slots__ = ("_left", "kind", "path")
 
     def __init__(self, fields: Fields, path: str = "", kind: Kind = Kind.MALFORMED_REQUEST) -> None:
         self._left = dict(fields)

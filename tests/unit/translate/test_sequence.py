@@ -35,6 +35,16 @@ def test_a_waiting_part_that_has_not_ended_flows_from_then_on() -> None:
     assert sequencer.feed([PartEnd(0, 1)]) == [PartEnd(0, 1), call(2), PartEnd(0, 2)]
 
 
+def test_what_flows_is_known() -> None:
+    sequencer = Sequencer()
+    assert not sequencer.is_flowing(0, 0)
+    sequencer.feed([call(0), call(1)])
+    assert sequencer.is_flowing(0, 0)
+    assert not sequencer.is_flowing(0, 1)
+    sequencer.feed([PartEnd(0, 0)])
+    assert sequencer.is_flowing(0, 1)
+
+
 def test_a_finish_ends_what_was_left_open() -> None:
     sequencer = Sequencer()
     sequencer.feed([call(0), call(1), Delta(0, 1, "b")])

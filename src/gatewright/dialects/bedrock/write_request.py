@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, Message, Native, Part, Text
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport, refuse_bound
+from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.carried import Block
 from gatewright.dialects.bedrock.media import own
@@ -30,7 +30,6 @@ _BEGIN: Final = "."
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of the request's body; the model is named in the path. Tells the report of every loss."""
-    refuse_bound(request, NAME, report)
     is_claude = maker_of(request.model) == "anthropic"
     writer = RequestWriter(
         report=report,

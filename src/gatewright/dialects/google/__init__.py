@@ -18,6 +18,7 @@ from gatewright.dialects.google.write_response import encode_response
 from gatewright.dialects.google.write_stream import stream_encoder
 
 _COUNT: Final = "google.count_tokens"
+_BATCH: Final = "google.batch_embed_contents"
 _HEADERS: Final = frozenset((b"x-goog-api-client", b"x-server-timeout", b"traceparent", b"tracestate"))
 """Not `x-goog-user-project`: it names who pays, which is for the gateway's own credential to say."""
 _MODEL_PATHS: Final = (("modelVersion",),)
@@ -53,14 +54,30 @@ GENERATE_CONTENT: Final = Dialect(
 EMBED_CONTENT: Final = Dialect(
     name=EMBED,
     family="embeddings",
-    surfaces=(
-        _surface("embed_content", EMBED, b"embedContent"),
-        _surface("embed_content", EMBED, b"batchEmbedContents"),
-    ),
-    summary="Gemini's embeddings, of one content or of a batch.",
+    surfaces=(_surface("embed_content", EMBED, b"embedContent"),),
+    summary="Gemini's embedding of one content.",
     embeddings=EmbeddingCodec(
         decode_request=embeddings.decode_request,
         encode_request=embeddings.encode_request,
+        decode_response=embeddings.decode_response,
+        encode_response=embeddings.encode_response,
+    ),
+    render_error=render_error,
+    render_stream_error=render_stream_error,
+    read_fault=read_fault,
+    read_answer=read_answer,
+    model_paths=_MODEL_PATHS,
+    forwarded_headers=_HEADERS,
+    has_streams=False,
+)
+BATCH_EMBED_CONTENTS: Final = Dialect(
+    name=_BATCH,
+    family="embeddings",
+    surfaces=(_surface("batch_embed_contents", _BATCH, b"batchEmbedContents"),),
+    summary="Gemini's embeddings of several contents.",
+    embeddings=EmbeddingCodec(
+        decode_request=embeddings.decode_request,
+        encode_request=embeddings.encode_batch_request,
         decode_response=embeddings.decode_response,
         encode_response=embeddings.encode_response,
     ),

@@ -132,6 +132,11 @@ def encode_request(request: EmbeddingRequest, traits: Traits, report: LossReport
     return {"requests": batch} | kept
 
 
+def encode_batch_request(request: EmbeddingRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
+    """The same, always for the batch call: what clients of other dialects are translated to."""
+    return encode_request(msgspec.structs.replace(request, is_single=False), traits, report)
+
+
 def _content(text: str) -> dict[str, Any]:
     return {"parts": [{"text": text}]}
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.core.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall, ToolResult
-from gatewright.core.loss import Feature, LossReport, refuse_bound
+from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.google.generation import write_generation
 from gatewright.dialects.google.members import NAME, own_members
@@ -32,7 +32,6 @@ _TIERS: Final = {"default": "standard", "flex": "flex", "priority": "priority"}
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of an upstream's request; see `ChatCodec.encode_request`."""
-    refuse_bound(request, NAME, report)
     kept = own_members(request.extra, NAME)
     if request.extra is not None and request.extra.dialect != NAME:
         for name in request.extra.members:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gatewright.core.chat import ChatRequest, NativeTool, ReasoningConfig, ResponseFormat, Tool, ToolChoice
-from gatewright.core.loss import Feature, LossReport, refuse_bound
+from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.ollama.names import NAME, is_own, own
 from gatewright.dialects.ollama.write_messages import MessageWriter
@@ -21,7 +21,6 @@ _NO_MEMBER: Final = "the API has no such member"
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of an upstream's request body. Tells the report whatever is not carried over exactly."""
-    refuse_bound(request, NAME, report)
     members: dict[str, Any] = {
         "model": request.model,
         "messages": MessageWriter(request, report).write(),

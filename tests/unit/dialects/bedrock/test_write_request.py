@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 from tests.unit.dialects.bedrock.exchanges import asked, encoded, losses
 
-from gatewright.core.chat import Bound, CacheMark, ChatRequest, Extension, File, Image, Message, Role, Source, Text
-from gatewright.core.errors import GatewayError
+from gatewright.core.chat import CacheMark, ChatRequest, Extension, File, Image, Message, Role, Source, Text
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.names import NAME
@@ -115,12 +113,6 @@ def test_own_members_stand_beside_what_the_hub_says() -> None:
     assert body["inferenceConfig"] == {"new": 1, "maxTokens": 5}
     assert body["guardrailConfig"] == {}
     assert body["additionalModelRequestFields"] == {"a": 1}
-
-
-def test_conversations_kept_elsewhere_are_refused() -> None:
-    bound = Bound(dialect="openai.responses", path="previous_response_id", advice="send the conversation")
-    with pytest.raises(GatewayError, match="previous_response_id"):
-        encoded(asked(bound=(bound,)), LossReport("warn"))
 
 
 def test_a_system_prompt_alone_is_followed_by_the_user() -> None:

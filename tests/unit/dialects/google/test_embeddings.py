@@ -10,7 +10,13 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.loss import LossReport
 from gatewright.core.traits import DEFAULT
 from gatewright.core.usage import Usage
-from gatewright.dialects.google.embeddings import decode_request, decode_response, encode_request, encode_response
+from gatewright.dialects.google.embeddings import (
+    decode_request,
+    decode_response,
+    encode_batch_request,
+    encode_request,
+    encode_response,
+)
 
 
 def content(*texts: str) -> dict[str, Any]:
@@ -132,3 +138,10 @@ def test_answers_that_cannot_be_read(text: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         decode_response(text)
     assert caught.value.kind is Kind.UPSTREAM_BAD_RESPONSE
+
+
+def test_the_batch_call_takes_one_input_as_a_batch() -> None:
+    asked = EmbeddingRequest(model="m", texts=("a",), is_single=True)
+    assert plain(encode_batch_request(asked, DEFAULT, LossReport())) == {
+        "requests": [{"model": "models/m", "content": {"parts": [{"text": "a"}]}}]
+    }

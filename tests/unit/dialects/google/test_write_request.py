@@ -5,7 +5,6 @@ from msgspec import Raw
 from tests.unit.dialects.google.wires import again, model, read, user, write, write_messages
 
 from gatewright.core.chat import (
-    Bound,
     CacheMark,
     ChatRequest,
     Extension,
@@ -18,7 +17,6 @@ from gatewright.core.chat import (
     ToolCall,
     ToolResult,
 )
-from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.traits import Traits
 from gatewright.dialects.google.call_ids import make_id
 from gatewright.dialects.google.members import NAME
@@ -183,15 +181,6 @@ def test_what_has_no_place_is_told(members: dict[str, Any], paths: list[str]) ->
 def test_tiers_in_googles_words() -> None:
     for tier, word in (("default", "standard"), ("flex", "flex"), ("priority", "priority")):
         assert write(ChatRequest(model="m", messages=(HELLO,), service_tier=tier))[0]["serviceTier"] == word
-
-
-def test_state_at_another_vendor_is_refused() -> None:
-    bound = (Bound(dialect="openai.responses", path="previous_response_id", advice="send the conversation"),)
-    with pytest.raises(GatewayError) as caught:
-        write(ChatRequest(model="m", messages=(HELLO,), bound=bound), fidelity="warn")
-    assert caught.value.kind is Kind.UNSUPPORTED_FEATURE
-    own = (Bound(dialect=NAME, path="cachedContent", advice="-"),)
-    assert write(ChatRequest(model="m", messages=(HELLO,), bound=own), fidelity="strict")[1] == []
 
 
 def test_what_a_host_wants_otherwise() -> None:

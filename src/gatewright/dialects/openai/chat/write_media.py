@@ -71,7 +71,7 @@ def _write_file(part: File, report: LossReport, path: str) -> dict[str, Any] | N
         title = {} if part.title is None else {"document_name": part.title}
         return {"type": "document_url", "document_url": write_data_url(source), **title, **rest_of(part)}
     if source.file_id is not None:
-        if source.dialect != NAME:
+        if (source.dialect or "").partition(".")[0] != "openai":
             report.refused(Feature.FILE_ID, path, "the file was uploaded to another vendor")
             return None
         named = {} if source.filename is None else {"filename": source.filename}

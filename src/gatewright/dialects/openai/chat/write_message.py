@@ -38,6 +38,8 @@ from gatewright.dialects.openai.chat.words import NAME, own
 from gatewright.dialects.openai.chat.write_media import write_media
 
 _ALNUM9: Final = re.compile(r"[a-zA-Z0-9]{9}\Z")
+_MAX_ID: Final = 40
+"""Characters of the longest id that OpenAI takes."""
 _LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -204,6 +206,8 @@ class MessageWriter:
     def _call_id(self, call_id: str) -> str:
         if self._traits.tool_id_form == "alnum9" and _ALNUM9.match(call_id) is None:
             return hashed_id(call_id)
+        if self._traits.tool_id_form == "max40" and len(call_id) > _MAX_ID:
+            return f"call_{sha256(call_id.encode()).hexdigest()[:32]}"
         return call_id
 
     # -- assistant

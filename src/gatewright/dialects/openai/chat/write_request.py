@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from gatewright.core.chat import ChatRequest, NativeTool, ReasoningConfig, ResponseFormat, Tool, ToolChoice
 from gatewright.core.loss import Feature, LossReport
@@ -37,7 +37,7 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
         members["response_format"] = _write_format(form)
     if request.reasoning is not None:
         members |= _write_reasoning(request.reasoning, report)
-    members |= write_sampling(request)
+    members |= write_sampling(request, traits, report)
     if request.max_output_tokens is not None:
         members["max_completion_tokens"] = request.max_output_tokens
     _write_plain(request, members, report)
@@ -82,9 +82,12 @@ def _write_plain(request: ChatRequest, members: dict[str, Any], report: LossRepo
     members |= {name: value for name, value in values.items() if value is not None}
 
 
-def write_sampling(request: ChatRequest) -> dict[str, Any]:
+def write_sampling(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members that say how tokens are chosen."""
     sampling = request.sampling
+    if sampling.top_k is not None and not traits.has_top_k:
+        report.dropped(Feature.TOP_K, "sampling.top_k", "the provider refuses requests that hold it")
+        sampling = structs.replace(sampling, top_k=None)
     values = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

@@ -77,7 +77,7 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
     prompt = _write_prompt(request, report)
     if prompt is not None:
         members["prompt"] = prompt
-    members |= write_sampling(request)
+    members |= write_sampling(request, traits, report)
     members.pop("top_logprobs", None)
     if request.sampling.logprobs:
         members["logprobs"] = request.sampling.top_logprobs or 0

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, Message, Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from gatewright.core.loss import Feature, LossReport, refuse_bound
+from gatewright.core.loss import Feature, LossReport
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.responses.names import NAME, is_own, own, string_value
 from gatewright.dialects.openai.responses.options import (
@@ -34,7 +34,6 @@ from gatewright.wire.json_object import JsonObject
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of an upstream's request body. Tells the report whatever is not carried over exactly."""
-    refuse_bound(request, NAME, report)
     is_ours = is_own(request.extra)
     members: dict[str, Any] = {"model": request.model, **_write_input(request, traits, report)}
     if request.tools:

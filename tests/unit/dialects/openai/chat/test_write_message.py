@@ -203,3 +203,17 @@ def test_citations_of_earlier_answers_are_told_once() -> None:
     written, losses = write(assistant(cited, cited), assistant(cited))
     assert written[1] == {"role": "assistant", "content": "a"}
     assert [(loss.feature, loss.path) for loss in losses] == [(Feature.CITATIONS, "messages[0].parts[0]")]
+
+
+def test_ids_that_are_too_long() -> None:
+    long = "toolu_" + "x" * 50
+    written, _ = write(
+        assistant(ToolCall(id=long, name="f", arguments="{}"), ToolCall(id="y" * 40, name="f", arguments="{}")),
+        user(ToolResult(call_id=long)),
+        traits=Traits(tool_id_form="max40"),
+    )
+    first, second = written[0]["tool_calls"]
+    assert first["id"] == written[1]["tool_call_id"]
+    assert first["id"] != long
+    assert len(first["id"]) <= 40
+    assert second["id"] == "y" * 40

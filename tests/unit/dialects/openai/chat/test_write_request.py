@@ -13,6 +13,7 @@ from gatewright.core.chat import (
     NativeTool,
     ReasoningConfig,
     ResponseFormat,
+    Sampling,
     Text,
     Tool,
     ToolChoice,
@@ -124,3 +125,12 @@ def test_losses_are_told(members: dict[str, Any], feature: Feature, outcome: Out
 
 def test_limits_have_the_newer_name() -> None:
     assert encode(max_output_tokens=5)[0]["max_completion_tokens"] == 5
+
+
+def test_top_k_goes_where_it_is_taken() -> None:
+    asked = Sampling(top_k=40, temperature=0.5)
+    assert encode(sampling=asked)[0]["top_k"] == 40
+    body, losses = encode(Traits(has_top_k=False), sampling=asked)
+    assert "top_k" not in body
+    assert body["temperature"] == 0.5
+    assert [(loss.feature, loss.outcome) for loss in losses] == [(Feature.TOP_K, Outcome.DROPPED)]

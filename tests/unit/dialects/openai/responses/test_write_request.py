@@ -13,7 +13,6 @@ from msgspec import Raw
 
 from gatewright.core.chat import (
     Audio,
-    Bound,
     CacheMark,
     ChatRequest,
     Extension,
@@ -176,7 +175,6 @@ def one(**members: Any) -> ChatRequest:
 @pytest.mark.parametrize(
     ("request_", "losses"),
     [
-        (one(bound=(Bound(dialect="x", path="thread", advice="a"),)), [(Feature.STATE, REFUSED, "thread")]),
         (one(sampling=Sampling(stop=("x",))), [(Feature.STOP, REFUSED, "sampling.stop")]),
         (one(sampling=Sampling(n=2)), [(Feature.N, REFUSED, "sampling.n")]),
         (one(sampling=Sampling(n=1, temperature=0.0)), []),
