@@ -530,23 +530,34 @@ def test_speech_that_breaks_off_is_an_error(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "tokens"),
+    ("path", "body", "used"),
     [
-        ("/v1/images/generations", {"model": "painter", "prompt": "x"}, (20, 30)),
-        ("/v1/images/generations", {"model": "painter", "prompt": "x", "stream": True}, (20, 30)),
-        ("/v1/audio/speech", {"model": "speaker", "input": "x", "stream_format": "sse"}, (2, 9)),
-        ("/v1/audio/speech", {"model": "speaker", "input": "x"}, (None, None)),
-        ("/v1/moderations", {"model": "judge", "input": "x"}, (None, None)),
+        ("/v1/images/generations", {"model": "painter", "prompt": "x"}, {"input_tokens": 20, "output_tokens": 30}),
+        (
+            "/v1/images/generations",
+            {"model": "painter", "prompt": "x", "stream": True},
+            {"input_tokens": 20, "output_tokens": 30},
+        ),
+        (
+            "/v1/audio/speech",
+            {"model": "speaker", "input": "x", "stream_format": "sse"},
+            {"input_tokens": 2, "output_tokens": 9},
+        ),
+        ("/v1/audio/speech", {"model": "speaker", "input": "x"}, {}),
+        ("/v1/moderations", {"model": "judge", "input": "x"}, {}),
+        ("/v1/rerank", {"model": "ranker", "query": "x"}, {"search_units": 1.0}),
+        ("/v1/audio/transcriptions", {"model": "listener", "file": "https://a.test/a.wav"}, {"audio_s": 3.0}),
     ],
 )
 def test_usage_is_settled_where_it_is_reported(
-    path: str, body: dict[str, Any], tokens: tuple[int | None, int | None], parts: Parts
+    path: str, body: dict[str, Any], used: dict[str, float], parts: Parts
 ) -> None:
     with parts.gateway.connect() as client:
         answer = client.send(render_call(body, path)).receive()
     assert answer.status == 200
     line = logged(parts, answer.header("x-request-id") or "")
-    assert (line.get("input_tokens"), line.get("output_tokens")) == tokens
+    names = {"input_tokens", "output_tokens", "audio_s", "search_units"}
+    assert {name: line[name] for name in names & line.keys()} == used
     assert line.get("stream", False) is ("stream" in str(body))
 
 

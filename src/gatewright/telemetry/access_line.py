@@ -40,6 +40,10 @@ class AccessLine(Struct, kw_only=True):
     """All output tokens."""
     reasoning_tokens: int | None = None
     """Of these, spent on reasoning."""
+    audio_s: float | None = None
+    """Length of the audio that was heard, where the provider reports it."""
+    search_units: float | None = None
+    """Searches that a rerank was billed, where the provider counts those."""
     attempts: int = 0
     """How many times an upstream was tried."""
     bytes_in: int = 0

@@ -160,6 +160,8 @@ class Recorder:
             else b',"input_tokens":%d,"cached_input_tokens":%d,"output_tokens":%d,"reasoning_tokens":%d'
             % (usage.input_total, usage.input_cached_read, usage.output_total, usage.output_reasoning)
         )
+        if usage is not None and (usage.audio_s is not None or usage.search_units is not None):
+            tokens = _render_units(usage, tokens)
         first_byte = b',"first_byte_ms":%.3f' % ((x.first_byte_s - x.started_s) * 1e3) if x.first_byte_s else b""
         line = (
             b'{"time":"%b","id":"%b","consumer":%b,%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
@@ -227,3 +229,13 @@ class Recorder:
         del self._lines[:count]
         self._lines_bytes -= size
         return taken
+
+
+def _render_units(usage: Usage, tokens: bytes) -> bytes:
+    """What was used where not only tokens are counted; tokens that nobody counted are not called none."""
+    out = tokens if usage.input_total or usage.output_total else b""
+    if usage.audio_s is not None:
+        out += b',"audio_s":%.3f' % usage.audio_s
+    if usage.search_units is not None:
+        out += b',"search_units":%.3f' % usage.search_units
+    return out

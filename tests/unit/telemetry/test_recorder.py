@@ -97,6 +97,25 @@ def test_a_line_says_what_applies_and_nothing_else() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("usage", "members"),
+    [
+        (Usage(audio_s=37.5), {"audio_s": 37.5}),
+        (Usage(search_units=2.0), {"search_units": 2.0}),
+        (Usage(audio_s=0.0), {"audio_s": 0.0}),
+        (Usage(), {"input_tokens": 0, "output_tokens": 0}),
+        (Usage(output_total=3, audio_s=1.0), {"input_tokens": 0, "output_tokens": 3, "audio_s": 1.0}),
+        (Usage(input_total=7, search_units=1.0), {"input_tokens": 7, "output_tokens": 0, "search_units": 1.0}),
+    ],
+)
+def test_what_is_counted_otherwise_is_not_called_no_tokens(usage: Usage, members: dict[str, float]) -> None:
+    it = recorder()
+    it.record(exchange(usage=usage))
+    (line,) = b"".join(batch.lines for batch in taken(it)).splitlines()
+    names = ("input_tokens", "output_tokens", "audio_s", "search_units")
+    assert {name: value for name, value in msgspec.json.decode(line).items() if name in names} == members
+
+
 def test_a_line_of_a_failure_has_its_kind_source_and_cause() -> None:
     it = recorder()
     error = GatewayError(Kind.UPSTREAM_RESET, 'said "no"\n', cause=OSError("gone"))
