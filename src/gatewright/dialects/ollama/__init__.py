@@ -28,7 +28,6 @@ CHAT: Final = Dialect(
         encode_response=encode_response,
         stream_decoder=StreamDecoder,
         stream_encoder=StreamEncoder,
-        can_overlap=True,
     ),
     render_error=render_error,
     render_stream_error=render_stream_error,

