@@ -334,6 +334,16 @@ def tool_name(messages: tuple[Message, ...], call_id: str) -> str | None:
 
 
 _CARRIED = "gatewright."
+_CARRIED_SPELLINGS = (b'"gatewright.', b'"Z2F0ZXdyaWdo')
+"""How JSON strings begin that hold a carried blob: as it is, or in base64 where the slot is of bytes."""
+
+
+def holds_carried(body: bytes) -> bool:
+    """Whether a request holds what `carry` put into an answer before, so that no upstream may get it as it is.
+
+    May be true of a request that only speaks of such; the hub then finds nothing to take out.
+    """
+    return any(spelling in body for spelling in _CARRIED_SPELLINGS)
 
 
 def carry(blob: Opaque, into: str) -> str:

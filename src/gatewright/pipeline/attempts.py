@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
+from gatewright.core.chat import holds_carried
 from gatewright.core.errors import GatewayError, Kind, Retry, Source
 from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.loss import LossReport
@@ -63,14 +64,16 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
                 return _answer_without(x, dialect, ports)
             hide_usage = False
             translation: Translation | None = None
-            if route.is_identity:
+            # What another provider signed came back through this client: only the hub can take it out again.
+            if route.is_identity and not (dialect.chat is not None and holds_carried(x.body)):
                 request, hide_usage = _render_identity(x, dialect, target, route)
             else:
                 model = _model_of(x, target)
                 traits = x.snapshot.traits_of(target.upstream, model)
                 translation = translate(_wish(x, dialect, ports), route.dialect, model, traits)
                 x.losses = translation.report
-                request = _render(x, route, target, translation.render_request(), _TRACE_HEADERS)
+                forwarded = dialect.forwarded_headers if route.is_identity else _TRACE_HEADERS
+                request = _render(x, route, target, translation.render_request(), forwarded)
             x.sent_s = now()
             try:
                 answer = await send(target.upstream, request)
