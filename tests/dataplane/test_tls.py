@@ -96,6 +96,18 @@ def test_a_renewed_certificate_is_served_and_open_connections_stay(
             plain.send(CALL).receive()
 
 
+def test_an_idle_client_that_ignores_the_end_of_tls_does_not_hold_up_the_end(
+    upstream: ScriptedUpstream, authority: trustme.CA, tmp_path: Path
+) -> None:
+    tls = write(authority.issue_cert("localhost"), tmp_path, "listener")
+    # Shorter than the drain, and than the half minute an event loop waits for the client's close_notify by itself.
+    gateway = GatewayProcess(config(upstream, tls=tls), stop_s=10)
+    with gateway, gateway.connect(tls=trusting(authority), server_name="localhost") as idle:
+        assert idle.send(CALL).receive().status == 200
+        assert gateway.stop() == 0
+        assert "Traceback" not in gateway.stderr()
+
+
 def test_mutual_tls_admits_only_certificates_of_the_configured_authority(
     upstream: ScriptedUpstream, authority: trustme.CA, tmp_path: Path
 ) -> None:

@@ -47,6 +47,9 @@ from gatewright.telemetry.records import Gauges
 _FLUSH_TICKS: Final = 4
 """Telemetry goes out every so many ticks of the clock (50 ms each)."""
 _BACKLOG: Final = 4096
+_TLS_PARTING_S: Final = 2.0
+"""How long a client may take to answer a close_notify. Pooled clients that are idle never do, and the event loop's own
+half minute for each would keep a draining worker alive to its last second."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -154,7 +157,13 @@ class Worker(asyncio.Protocol):
 
     async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
         listening = socket.socket(fileno=self._options.listen_fd)
-        self._server = await self._loop.create_server(listener.accept, sock=listening, ssl=tls, backlog=_BACKLOG)
+        self._server = await self._loop.create_server(
+            listener.accept,
+            sock=listening,
+            ssl=tls,
+            ssl_shutdown_timeout=None if tls is None else _TLS_PARTING_S,
+            backlog=_BACKLOG,
+        )
         # What start-up made stays: keep it out of every later collection, and collect the young rarely.
         gc.collect()
         gc.freeze()
