@@ -202,7 +202,7 @@ FAILURES = {
     "unknown model retrieved": Failure(
         lambda client: client.models.retrieve("nope"), openai.NotFoundError, 404, "model_not_found"
     ),
-    "unknown path": Failure(lambda client: client.images.generate(prompt="x"), openai.NotFoundError, 404),
+    "unknown path": Failure(lambda client: client.fine_tuning.jobs.list(), openai.NotFoundError, 404),
     "too large": Failure(_call(MODEL, user="x" * 200_000), openai.APIStatusError, 413),
     "client's time-out": Failure(_call("stalls", timeout=0.2), openai.APITimeoutError, None),
     "provider's time-out": Failure(_call("stalls"), openai.InternalServerError, 504, "upstream_timeout"),
