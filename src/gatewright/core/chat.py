@@ -149,7 +149,7 @@ class ToolResult(Struct, frozen=True, kw_only=True, tag="tool_result"):
 
     call_id: str
     name: str | None = None
-    """The tool's name, where the dialect tells it; else found by `call_id` in the conversation (`tool_name`)."""
+    """The tool's name, where the dialect tells it; else found by `call_id` in the conversation (`tool_names`)."""
     content: tuple[Part, ...] = ()
     """Text and media; JSON results are text."""
     is_error: bool | None = None
@@ -324,13 +324,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     extra: Extension | None = None
 
 
-def tool_name(messages: tuple[Message, ...], call_id: str) -> str | None:
-    """The name of the tool that the call `call_id` was made to; the latest such call counts."""
-    for message in reversed(messages):
-        for part in message.parts:
-            if isinstance(part, ToolCall) and part.id == call_id:
-                return part.name
-    return None
+def tool_names(messages: tuple[Message, ...]) -> dict[str, str]:
+    """Call id → the name of the tool it was made to, the latest call of an id; once per conversation."""
+    return {part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCall)}
 
 
 _CARRIED = "gatewright."

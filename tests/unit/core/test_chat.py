@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.core.chat import Message, Opaque, Text, ToolCall, ToolResult, carry, tool_name, uncarry
+from gatewright.core.chat import Message, Opaque, Text, ToolCall, ToolResult, carry, tool_names, uncarry
 
 NAMES = st.sampled_from(["openai.chat", "anthropic.messages", "google.generate_content", "bedrock.converse"])
 
@@ -31,5 +31,4 @@ def test_a_results_tool_is_the_latest_call_of_its_id() -> None:
         Message(role="assistant", parts=(Text(text="a"), ToolCall(id="1", name="new", arguments="{}"))),
         Message(role="user", parts=(ToolResult(call_id="1"),)),
     )
-    assert tool_name(messages, "1") == "new"
-    assert tool_name(messages, "2") is None
+    assert tool_names(messages) == {"1": "new"}

@@ -25,7 +25,7 @@ from gatewright.core.chat import (
     ToolCall,
     ToolResult,
     Video,
-    tool_name,
+    tool_names,
 )
 from gatewright.core.chat import Message as HubMessage
 from gatewright.core.errors import GatewayError, Kind
@@ -76,10 +76,10 @@ _any = msgspec.json.Decoder()
 class PartWriter:
     """Writes the parts of one request, and tells its report what cannot be written."""
 
-    __slots__ = ("_beside", "_is_mark_told", "_messages", "_nests_media", "_report", "is_own")
+    __slots__ = ("_beside", "_is_mark_told", "_names", "_nests_media", "_report", "is_own")
 
     def __init__(self, messages: tuple[HubMessage, ...], report: LossReport, model: str = "") -> None:
-        self._messages = messages
+        self._names = tool_names(messages)
         self._report = report
         self._is_mark_told = False
         self._nests_media = not any(generation in model for generation in _FLAT_RESULTS)
@@ -161,7 +161,7 @@ class PartWriter:
 
     def _result(self, part: ToolResult, path: str) -> dict[str, Any]:
         extra = own_members(part.extra, NAME)
-        name = part.name or tool_name(self._messages, part.call_id)
+        name = part.name or self._names.get(part.call_id)
         if name is None:
             raise GatewayError(
                 Kind.MALFORMED_REQUEST, f"`{path}` answers a tool call that is not in the conversation.", param=path

@@ -22,7 +22,7 @@ from gatewright.core.chat import (
     Text,
     ToolCall,
     ToolResult,
-    tool_name,
+    tool_names,
 )
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.ollama.message import is_json_call, join_text, with_extra, write_call
@@ -57,6 +57,7 @@ class MessageWriter:
     def __init__(self, request: ChatRequest, report: LossReport) -> None:
         self._request = request
         self._report = report
+        self._names = tool_names(request.messages)
         self._places: dict[str, int] = {}
         """Call id → its place among the calls of the latest turn."""
 
@@ -117,7 +118,7 @@ class MessageWriter:
         message = said.render("tool")
         name = result.name
         if name is None and not is_own(result.extra):
-            name = tool_name(self._request.messages, result.call_id)
+            name = self._names.get(result.call_id)
         if name is not None:
             message["tool_name"] = name
         members = own(result.extra)
