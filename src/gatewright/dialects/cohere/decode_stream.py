@@ -109,7 +109,7 @@ class StreamDecoder:
             try:
                 _raw.decode(event_data(rest))
                 self._read_event(rest, out)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         if not self._is_over:
             self._is_over = True

@@ -155,6 +155,12 @@ def test_streams_that_are_cut(length: int) -> None:
     assert not any(isinstance(found, Finish) for found in events)
 
 
+def test_a_rest_that_is_nested_too_deeply_is_cut() -> None:
+    (failure,) = decode(b"data: " + b"[" * 100_000)
+    assert isinstance(failure, Failure)
+    assert failure.kind is Kind.UPSTREAM_CUT
+
+
 @pytest.mark.parametrize(
     ("end", "failure"),
     [
