@@ -46,6 +46,7 @@ class Exchange:
     is_identified = False
     """Whether `consumer` is who the caller was found to be."""
     fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
+    """The members of a JSON request; of a form the text fields, to be looked at but not changed."""
     stream = False
     path_model: str | None = None
     """The model named in the path, where the surface names it there."""

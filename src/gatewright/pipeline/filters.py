@@ -50,7 +50,10 @@ class Filter:
         return None
 
     def on_response(self, x: Exchange, body: bytes) -> bytes:
-        """Inspect or change a complete answer with status 200; the whole body, in the client's dialect."""
+        """Inspect or change a complete answer with status 200; the whole body, in the client's dialect.
+
+        On surfaces that are passed through it need not be JSON: speech and files are bytes.
+        """
         return body
 
     def on_events(self, x: Exchange, events: list[bytes]) -> list[bytes]:

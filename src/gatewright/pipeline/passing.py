@@ -25,7 +25,7 @@ from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.hub import AnswerStream
 from gatewright.translate.identity import parse_fields, render_name, render_request, rewrite_answer
 from gatewright.translate.passing import OpaqueStream, PassedStream
-from gatewright.wire.multipart import Field, MalformedForm, add_field, find_field, parse_boundary, replace_field
+from gatewright.wire.multipart import Field, MalformedForm, add_field, parse_boundary, read_fields, replace_field
 
 MODEL_HEADER: Final = b"x-gatewright-model"
 
@@ -77,11 +77,13 @@ def read_model(x: Exchange, dialect: Dialect, surface: Surface) -> str:
 def _read_form(x: Exchange) -> str | None:
     try:
         boundary = parse_boundary(x.headers[b"content-type"])
-        field = find_field(x.body, boundary, "model")
+        fields = read_fields(x.body, boundary, "model")
     except MalformedForm as problem:
         raise _malformed(f"The form cannot be read: {problem}.") from None
-    x.form = Form(boundary, field)
-    return None if field is None else field.value
+    x.fields = {name: render_name(field.value) for name, field in fields.items()}
+    model = fields.get("model")
+    x.form = Form(boundary, model)
+    return None if model is None else model.value
 
 
 def _has_model(x: Exchange) -> bool:

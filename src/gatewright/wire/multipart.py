@@ -1,4 +1,4 @@
-"""One field of a `multipart/form-data` body (RFC 7578, RFC 2046 §5.1): where it stands, and putting another there.
+"""The text fields of a `multipart/form-data` body (RFC 7578, RFC 2046 §5.1), and putting another value into one.
 
 Bodies are passed on byte for byte, so whoever reads them next must find in them what was found here: a field that only
 the other reader sees would escape every policy. Readers differ on line ends, padding, preambles, escapes, repeated
@@ -22,6 +22,7 @@ _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,.
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)\Z")
 _NAME: Final = re.compile(rb"[0-9A-Za-z_.\[\]-]{1,256}\Z")
 _PLAIN: Final = re.compile(rb"text/plain(?:[ \t]*;[ \t]*charset=\"?(?:utf-8|us-ascii)\"?)?\Z", re.IGNORECASE)
+_CHARSETS: Final = frozenset((b"utf-8", b"us-ascii"))
 _UNCODED: Final = frozenset((b"7bit", b"8bit", b"binary"))
 _MAX_PARTS: Final = 1_000
 _MAX_HEAD_BYTES: Final = 8_192
@@ -35,7 +36,7 @@ class MalformedForm(ValueError):
 
 
 class Field(Struct, frozen=True):
-    """A field of a form."""
+    """A text field of a form."""
 
     value: str
     start: int
@@ -57,31 +58,36 @@ def parse_boundary(content_type: bytes) -> bytes:
     boundary = _one_parameter(found.group(1), b"boundary")
     if boundary is None:
         raise MalformedForm("the Content-Type names no boundary")
+    charset = _one_parameter(found.group(1), b"charset")
+    if charset is not None and charset.lower() not in _CHARSETS:
+        raise MalformedForm("the form is not in UTF-8")
     if not _BOUNDARY.match(boundary):
         raise MalformedForm("the boundary is empty, too long, or holds characters that a boundary may not have")
     return boundary
 
 
-def find_field(body: bytes, boundary: bytes, name: str) -> Field | None:
-    """The field `name`, or None when there is none. Raises MalformedForm, also when there are several of that name."""
-    wanted = name.encode()
-    field: Field | None = None
+def read_fields(body: bytes, boundary: bytes, strict: str) -> dict[str, Field]:
+    """The text fields by name. Files are left out, and so are lists (`include[]`) and what is not UTF-8.
+
+    `strict` names the field that may be none of these. Raises MalformedForm, also when a field is there twice.
+    """
+    fields: dict[str, Field] = {}
     start = _begin(body, boundary)
     for count in range(_MAX_PARTS + 1):
         end, is_last = _end_of_part(body, start, boundary)
         if count == _MAX_PARTS:
             raise MalformedForm(f"the form has more than {_MAX_PARTS:,} parts")
         part, content = _read_head(body, start, end)
-        if part.name.partition(b"[")[0] == wanted:
-            if part.name != wanted:
-                raise MalformedForm(f"the field `{name}` is written with brackets")
-            if field is not None:
+        name = part.name.decode()
+        field = _read_strictly(body, content, end, part) if _stem(name) == strict else _read(body, content, end, part)
+        if field is not None:
+            if name in fields:
                 raise MalformedForm(f"the field `{name}` is there twice")
-            field = _read_value(body, content, end, part, name)
+            fields[name] = field
         if is_last:
             break
         start = end + len(boundary) + 6  # the CRLF before it, two dashes, the boundary and its CRLF
-    return field
+    return fields
 
 
 def replace_field(body: bytes, field: Field, value: bytes) -> bytes:
@@ -145,6 +151,8 @@ def _read_part(headers: dict[bytes, bytes]) -> _Part:
     name = _one_parameter(parameters, b"name")
     if name is None or not _NAME.match(name):
         raise MalformedForm("the name of a field is missing, or is not made of letters, digits and `_-.[]`")
+    if name == b"_charset_":
+        raise MalformedForm("the form names a character set; UTF-8 is the only one")
     if headers.get(b"content-transfer-encoding", b"binary").lower() not in _UNCODED:
         raise MalformedForm("a part has a Content-Transfer-Encoding, which forms no longer use")
     if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
@@ -166,15 +174,28 @@ def _one_parameter(text: bytes, wanted: bytes) -> bytes | None:
     return value
 
 
-def _read_value(body: bytes, start: int, end: int, part: _Part, name: str) -> Field:
-    if part.is_file or not _PLAIN.match(part.headers.get(b"content-type", b"text/plain")):
+def _stem(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _read(body: bytes, start: int, end: int, part: _Part) -> Field | None:
+    if part.is_file or b"[" in part.name:
+        return None
+    try:
+        return Field(str(body[start:end], "utf-8"), start, end)
+    except UnicodeDecodeError:
+        return None
+
+
+def _read_strictly(body: bytes, start: int, end: int, part: _Part) -> Field:
+    name = part.name.decode()
+    if "[" in name:
+        raise MalformedForm(f"the field `{_stem(name)}` is written with brackets")
+    if not _PLAIN.match(part.headers.get(b"content-type", b"text/plain")):
         raise MalformedForm(f"the field `{name}` is not plain text")
     if end - start > _MAX_VALUE_BYTES:
         raise MalformedForm(f"the field `{name}` is longer than {_MAX_VALUE_BYTES:,} bytes")
-    try:
-        value = str(body[start:end], "utf-8")
-    except UnicodeDecodeError:
-        raise MalformedForm(f"the field `{name}` is not UTF-8") from None
-    if not value.isprintable():
-        raise MalformedForm(f"the field `{name}` holds line breaks or control characters")
-    return Field(value, start, end)
+    field = _read(body, start, end, part)
+    if field is None or not field.value.isprintable():
+        raise MalformedForm(f"the field `{name}` is a file, is not UTF-8, or holds line breaks or control characters")
+    return field

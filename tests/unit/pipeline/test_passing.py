@@ -160,6 +160,16 @@ def test_a_form_names_the_targets_own_model(model: bytes | None, header: bytes |
     assert call.x.is_media
 
 
+def test_filters_see_the_text_of_a_form() -> None:
+    prompt = b'--XbX\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nan "ugly" \xc3\xa9\r\n'
+    call = Call(EDITS, prompt + form(b"m"), content_type=FORM_TYPE)
+    call.run()
+    assert {name: msgspec.json.decode(value) for name, value in call.x.fields.items()} == {
+        "prompt": 'an "ugly" é',
+        "model": "m",
+    }
+
+
 @pytest.mark.parametrize(
     ("dialect", "verb", "given", "body", "line", "content_type"),
     [

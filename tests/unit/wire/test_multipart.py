@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.wire.multipart import MalformedForm, add_field, find_field, parse_boundary, replace_field
+from gatewright.wire.multipart import MalformedForm, add_field, parse_boundary, read_fields, replace_field
 
 B = b"XbX"
 
@@ -29,8 +29,9 @@ END = b"--XbX--\r\n"
 
 
 def found(body: bytes) -> str | None:
-    field = find_field(body, B, "model")
-    assert field is None or body[field.start : field.end].decode() == field.value
+    fields = read_fields(body, B, "model")
+    assert all(body[field.start : field.end].decode() == field.value for field in fields.values())
+    field = fields.get("model")
     return None if field is None else field.value
 
 
@@ -74,6 +75,8 @@ def test_the_boundary_is_read(content_type: bytes, boundary: bytes) -> None:
         b"multipart/form-data; boundary*0=a; boundary=b",
         b"multipart/form-data; boundary=a, multipart/form-data; boundary=b",
         b"multipart/form-data boundary=a",
+        b"multipart/form-data; charset=utf-16; boundary=a",
+        b"multipart/form-data; charset=utf-8; charset=utf-16; boundary=a",
         b"multipart/mixed; boundary=a",
         b"multipart/form-data; boundary=" + b"a" * 71,
         b'multipart/form-data; boundary="a\xffb"',
@@ -118,10 +121,20 @@ def test_a_field_is_found_wherever_it_stands(parts: tuple[bytes, ...], value: st
     assert found(body + b"--XbX--") == value
 
 
+def test_the_other_text_fields_are_read_too() -> None:
+    parts = (FILE, named(b"prompt", "zwei\r\nZeilen é".encode()), named(b"include[]", b"a"), named(b"include[]", b"b"))
+    odd = (named(b"raw", b"\xff"), named(b"n", b"1", b"", b"Content-Type: application/json"))
+    fields = read_fields(b"".join((*parts, *odd, MODEL, END)), B, "model")
+    assert {name: field.value for name, field in fields.items()} == {
+        "prompt": "zwei\r\nZeilen é",
+        "n": "1",
+        "model": "whisper",
+    }
+
+
 def test_only_the_value_changes() -> None:
     body = FILE + MODEL + named(b"prompt", b"whisper") + END
-    field = find_field(body, B, "model")
-    assert field is not None
+    field = read_fields(body, B, "model")["model"]
     assert replace_field(body, field, b"up") == FILE + named(b"model", b"up") + named(b"prompt", b"whisper") + END
 
 
@@ -156,6 +169,8 @@ HOSTILE = {
     "end in the middle": FILE + b"--XbX--\r\n" + MODEL + END,
     "twice": MODEL + FILE + MODEL + END,
     "twice, once in brackets": MODEL + named(b"model[]", b"other") + END,
+    "another field twice": named(b"prompt", b"a") + MODEL + named(b"prompt", b"b") + END,
+    "character set": named(b"_charset_", b"utf-16") + MODEL + END,
     "in brackets": named(b"model[0]", b"other") + END,
     "as a file": named(b"model", b"m", b'; filename="x"') + END,
     "as a file with an extended name": named(b"model", b"m", b"; filename*=utf-8''x") + END,
@@ -199,7 +214,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_what_two_readers_might_understand_differently_is_refused(case: str) -> None:
     with pytest.raises(MalformedForm) as refused:
-        find_field(HOSTILE[case], B, "model")
+        read_fields(HOSTILE[case], B, "model")
     assert 10 < len(str(refused.value)) < 120
 
 
@@ -257,7 +272,7 @@ def test_no_bytes_are_too_odd(body: bytes, content_type: bytes) -> None:
 def test_hostile_forms_cost_no_more_than_their_size(body: bytes) -> None:
     before = time.process_time()
     try:
-        find_field(body, B, "model")
+        read_fields(body, B, "model")
     except MalformedForm:
         pass
     assert time.process_time() - before < 1.0
