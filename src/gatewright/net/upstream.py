@@ -322,7 +322,7 @@ class UpstreamConnection(asyncio.Protocol):
         return (
             b"content-encoding" not in headers
             and len(body) <= self._max_response_bytes
-            and not headers.get(b"content-type", b"").startswith(b"text/event-stream")
+            and not headers.get(b"content-type", b"").startswith(_STREAMS)
         )
 
     def _begin_answer(self) -> bool:

@@ -442,9 +442,12 @@ def test_a_stream_flows_into_its_sink_and_leaves_the_connection_idle() -> None:
     on_a_line(body)
 
 
-def test_a_stream_that_was_complete_before_its_sink_came() -> None:
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream"])
+def test_a_stream_that_was_complete_before_its_sink_came(kind: str) -> None:
+    head = OK + f"content-type: {kind}\r\n".encode() + CHUNKED
+
     async def body(line: Line) -> None:
-        answer = await begin(line, first=chunk(EVENT) + b"0\r\n\r\n")
+        answer = await begin(line, head, first=chunk(EVENT) + b"0\r\n\r\n")
         sink = Sink()
         answer.start(sink)
         assert (sink.data, sink.ended) == (EVENT, 1)
