@@ -66,6 +66,17 @@ OPENAI: Final = ProviderType(
     build,
     "OpenAI's API.",
     environment="OPENAI_API_KEY",
-    default_models=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"),
+    default_models=(
+        "gpt-*",
+        "o1*",
+        "o3*",
+        "o4*",
+        "chatgpt-*",
+        "text-embedding-*",
+        "dall-e-*",
+        "whisper-*",
+        "tts-*",
+        "omni-moderation-*",
+    ),
     example_model="gpt-4.1-mini",
 )
