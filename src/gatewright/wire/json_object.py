@@ -57,6 +57,15 @@ def _decode(decoder: msgspec.json.Decoder[T], text: bytes | Raw) -> T:
 _FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+def on_one_line(text: bytes) -> bytes:
+    """JSON text without line breaks, for wires that end a value or an event with one.
+
+    JSON lets them stand between tokens alone (RFC 8259 §2), where nothing depends on them; whatever `Raw` a value holds
+    brings its own. Only they are taken out, so numbers and escapes keep their spelling.
+    """
+    return text.translate(None, b"\r\n") if b"\n" in text or b"\r" in text else text
+
+
 def render_json(value: Any) -> Raw:
     """A value as JSON; `Raw` inside it is kept as it is spelled."""
     return Raw(_encoder.encode(value))

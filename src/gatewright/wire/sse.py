@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML §9.2): where events end, and what data one carries.
+"""Server-sent events (WHATWG HTML §9.2): where events end, what data one carries, and how one is written.
 
 The gateway forwards events as the bytes they came in, so this is a splitter, not a parser: nothing is normalised.
 A *block* is one or more whole events, each with the blank line that closes it.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import Final
+
+from gatewright.wire.json_object import on_one_line
 
 _BOUNDARY: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
@@ -100,3 +102,9 @@ def event_data(event: bytes) -> bytes:
         if name == b"data":
             lines.append(value.removeprefix(b" "))
     return b"\n".join(lines)
+
+
+def render_event(data: bytes, name: str = "") -> bytes:
+    """An event that carries the JSON text `data`, on one line whatever its line breaks, and has a name if given one."""
+    head = b"event: %b\n" % name.encode() if name else b""
+    return b"%bdata: %b\n\n" % (head, on_one_line(data))

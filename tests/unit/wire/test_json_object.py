@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.wire.json_object import JsonObject, mend_surrogates, render_json
+from gatewright.wire.json_object import JsonObject, mend_surrogates, on_one_line, render_json
 
 BODY = b'{"s":"a","i":1,"f":1.5,"b":true,"l":["x"],"o":{"k":"v"},"os":[{"k":1}],"n":null,"big":1e400}'
 
@@ -134,3 +134,16 @@ def test_any_string_a_json_writer_makes_is_read(text: str) -> None:
 
 def test_raw_values_are_rendered_as_they_are_spelled() -> None:
     assert bytes(render_json({"a": Raw(b"0.70"), "b": [1, "x"]})) == b'{"a":0.70,"b":[1,"x"]}'
+
+
+@pytest.mark.parametrize(
+    ("spelled", "on_one"),
+    [
+        (b'{"a": 1e400}', b'{"a": 1e400}'),
+        (b'{\n  "a": 1.50,\r\n  "b": "\\ud800\\n"\r}\n', b'{  "a": 1.50,  "b": "\\ud800\\n"}'),
+        (b"[1,\r2,\n3]", b"[1,2,3]"),
+    ],
+)
+def test_only_line_breaks_are_taken_out(spelled: bytes, on_one: bytes) -> None:
+    assert on_one_line(spelled) == on_one
+    assert on_one_line(on_one) is on_one

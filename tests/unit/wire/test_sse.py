@@ -1,6 +1,6 @@
 import pytest
 
-from gatewright.wire.sse import EventBuffer, event_data, split_events
+from gatewright.wire.sse import EventBuffer, event_data, render_event, split_events
 
 ENDS = {"LF": b"\n", "CRLF": b"\r\n", "CR": b"\r"}
 CUTS = (1, 7, 64, 10_000)
@@ -88,3 +88,13 @@ def test_an_empty_block_has_no_events() -> None:
 )
 def test_the_data_of_an_event(event: bytes, data: bytes) -> None:
     assert event_data(event) == data
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("", b'data: {"a": [1, 2]}\n\n'), ("message-end", b'event: message-end\ndata: {"a": [1, 2]}\n\n')],
+)
+def test_an_event_is_written_on_one_line(name: str, event: bytes) -> None:
+    assert render_event(b'{"a": [1, 2]}', name) == event
+    assert render_event(b'{\r\n"a":\n [1,\r 2]}', name) == event
+    assert split_events(event) == [event]

@@ -54,6 +54,7 @@ from gatewright.dialects.anthropic.response import native_blocks, tell_custom, t
 from gatewright.dialects.anthropic.usage import render_usage
 from gatewright.dialects.anthropic.vocabulary import CUSTOM_INPUT, NAME, clean_id, own
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.sse import render_event
 
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
@@ -66,7 +67,7 @@ _CUMULATIVE: Final = frozenset(
 
 
 def _event(name: str, members: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), _encode({"type": name, **members}))
+    return render_event(_encode({"type": name, **members}), name)
 
 
 class _Open:

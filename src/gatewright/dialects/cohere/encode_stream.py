@@ -35,6 +35,7 @@ from gatewright.dialects.cohere.message import is_plan, write_call
 from gatewright.dialects.cohere.names import is_own, members_of, own, write_reason
 from gatewright.dialects.cohere.response import shown
 from gatewright.dialects.cohere.usage import write_usage
+from gatewright.wire.sse import render_event
 
 _encode = msgspec.json.Encoder().encode
 _ROLE: Final = {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}}
@@ -133,8 +134,7 @@ class StreamEncoder:
             return
         self._is_begun = True
         ident = (start.id if start is not None else "") or self._context.response_id
-        out.append(b"event: message-start\ndata: ")
-        out.append(_encode({"id": ident, "type": "message-start", "delta": _ROLE}) + b"\n\n")
+        out.append(render_event(_encode({"id": ident, "type": "message-start", "delta": _ROLE}), "message-start"))
 
     def _grow(self, choice: int, number: int, text: str, out: list[bytes]) -> None:
         part = None if choice else self._open.get(number)
@@ -251,7 +251,4 @@ class StreamEncoder:
 
 
 def _event(type_: str, members: dict[str, Any]) -> bytes:
-    data = _encode({"type": type_, **members})
-    if b"\n" in data or b"\r" in data:  # members kept as another answer spelled them
-        data = msgspec.json.format(data, indent=-1)
-    return b"".join((b"event: ", type_.encode(), b"\ndata: ", data, b"\n\n"))
+    return render_event(_encode({"type": type_, **members}), type_)

@@ -35,6 +35,7 @@ from gatewright.dialects.google.grounding import write_citations
 from gatewright.dialects.google.logprobs import write_logprobs
 from gatewright.dialects.google.members import NAME, own_members
 from gatewright.dialects.google.write_answer import blocked_feedback, usage_member, write_end, write_part
+from gatewright.wire.json_object import on_one_line
 
 _encoder = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
@@ -91,7 +92,7 @@ class StreamEncoder:
         for event in events:
             self._take(event, found)
         candidates = [{"content": {"parts": parts, "role": "model"}, "index": index} for index, parts in found.items()]
-        return b'data: {"candidates":' + _encode(candidates) + self._tail if candidates else b""
+        return b'data: {"candidates":' + on_one_line(_encode(candidates)) + self._tail if candidates else b""
 
     def end(self) -> bytes:
         """The last chunk."""
@@ -104,7 +105,7 @@ class StreamEncoder:
             written |= feedback
         if self._usage is not None:
             written |= usage_member(self._usage.usage, self._usage.extra)
-        return b"data: " + _encode(written | self._tail_members) + _END
+        return b"data: " + on_one_line(_encode(written | self._tail_members)) + _END
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """An error in place of the last chunk."""
@@ -114,7 +115,7 @@ class StreamEncoder:
         members: dict[str, Any] = {"modelVersion": start.model} if start.model else {}
         members["responseId"] = start.id or self._context.response_id
         self._tail_members = members | own_members(start.extra, NAME)
-        self._tail = b"," + _encode(self._tail_members)[1:] + _END
+        self._tail = b"," + on_one_line(_encode(self._tail_members)[1:]) + _END
 
     def _delta_alone(self, event: Delta) -> bytes:
         part = self._open[event.choice, event.part]

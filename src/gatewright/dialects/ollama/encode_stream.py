@@ -29,7 +29,7 @@ from gatewright.dialects.ollama.message import write_call
 from gatewright.dialects.ollama.names import NAME, own, write_reason
 from gatewright.dialects.ollama.response import tell_part, write_created, write_logprob
 from gatewright.dialects.ollama.usage import write_usage
-from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.json_object import JsonObject, on_one_line, render_json
 
 _encode = msgspec.json.Encoder().encode
 _TEXT_END = b'},"done":false}\n'
@@ -155,5 +155,4 @@ class StreamEncoder:
 
 def _line(value: dict[str, Any]) -> bytes:
     """A value on one line: arguments of calls keep their spelling, but no line end between their members."""
-    line = _encode(value)
-    return (msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line) + b"\n"
+    return on_one_line(_encode(value)) + b"\n"

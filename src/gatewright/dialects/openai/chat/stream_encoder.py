@@ -43,6 +43,7 @@ from gatewright.dialects.openai.chat.write_pieces import (
     write_usage,
 )
 from gatewright.dialects.openai.errors import render_stream_error
+from gatewright.wire.json_object import on_one_line
 
 _encode = msgspec.json.Encoder().encode
 _TAIL: Final = b',"logprobs":null,"finish_reason":null}]}\n\n'
@@ -115,7 +116,7 @@ class ChatEncoder:
         usage = b""
         if self._usage is not None and self._context.request.include_usage:
             members = write_usage(self._usage.usage, self._usage.extra)
-            usage = b'%b[],"usage":%b}\n\n' % (self._head, _encode(members))
+            usage = b'%b[],"usage":%b}\n\n' % (self._head, on_one_line(_encode(members)))
         return usage + b"data: [DONE]\n\n"
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
@@ -161,7 +162,7 @@ class ChatEncoder:
             "model": start.model or self._context.request.model,
             **{name: value for name, value in own(start.extra).items() if name not in ("choices", "usage")},
         }
-        self._head = b'data: %b,"choices":' % _encode(fixed)[:-1]
+        self._head = b'data: %b,"choices":' % on_one_line(_encode(fixed))[:-1]
 
     def _choice(self, index: int, out: list[bytes]) -> _Choice:
         choice = self._choices.get(index)
@@ -172,7 +173,7 @@ class ChatEncoder:
 
     def _write(self, index: int, delta: Any, logprobs: Any, finish: str | None, out: list[bytes], **more: Any) -> None:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish, **more}
-        out.append(b"%b[%b]}\n\n" % (self._head, _encode(choice)))
+        out.append(b"%b[%b]}\n\n" % (self._head, on_one_line(_encode(choice))))
 
     def _chunk(self, index: int, delta: dict[str, Any], out: list[bytes]) -> None:
         self._choice(index, out)

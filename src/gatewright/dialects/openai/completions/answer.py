@@ -34,7 +34,7 @@ from gatewright.dialects.openai.chat.words import own, read_finish, write_finish
 from gatewright.dialects.openai.completions.request import NAME
 from gatewright.dialects.openai.errors import render_stream_error
 from gatewright.dialects.openai.usage import read_usage, render_usage
-from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.json_object import JsonObject, on_one_line
 
 _encode = msgspec.json.Encoder().encode
 
@@ -285,7 +285,7 @@ class CompletionEncoder:
         usage = b""
         if self._usage is not None and self._context.request.include_usage:
             members = dict(own(self._usage.extra, NAME)) or render_usage(self._usage.usage)
-            usage = b'%b[],"usage":%b}\n\n' % (self._head, _encode(members))
+            usage = b'%b[],"usage":%b}\n\n' % (self._head, on_one_line(_encode(members)))
         return usage + b"data: [DONE]\n\n"
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
@@ -300,7 +300,7 @@ class CompletionEncoder:
             "model": start.model or self._context.request.model,
             **own(start.extra, NAME),
         }
-        self._head = b'data: %b,"choices":' % _encode(fixed)[:-1]
+        self._head = b'data: %b,"choices":' % on_one_line(_encode(fixed))[:-1]
 
     def _write_text(self, delta: Delta, out: list[bytes]) -> None:
         if delta.text and (delta.choice, delta.part) not in self._silent:
@@ -308,4 +308,4 @@ class CompletionEncoder:
 
     def _write(self, index: int, out: list[bytes], **members: Any) -> None:
         choice = {"index": index, "text": "", "logprobs": None, "finish_reason": None, **members}
-        out.append(b"%b[%b]}\n\n" % (self._head, bytes(render_json(choice))))
+        out.append(b"%b[%b]}\n\n" % (self._head, on_one_line(_encode(choice))))

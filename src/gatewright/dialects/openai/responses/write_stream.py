@@ -60,6 +60,7 @@ from gatewright.dialects.openai.responses.write_items import (
     write_message,
     write_reasoning,
 )
+from gatewright.wire.sse import render_event
 
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
@@ -502,7 +503,7 @@ class ResponsesEncoder:
     def _emit_numbered(self, event: dict[str, Any]) -> None:
         self._sequence += 1
         if not self._is_silent:
-            self._out.append(b"event: %b\ndata: %b\n\n" % (event["type"].encode(), _encode(event)))
+            self._out.append(render_event(_encode(event), event["type"]))
 
 
 def _string(raw: Raw) -> str:
