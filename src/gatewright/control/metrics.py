@@ -34,6 +34,7 @@ _TOKEN_KINDS: Final = (
 _CELL_COUNTERS: Final = (
     (names.EXCHANGES, "exchanges"),
     (names.ATTEMPTS, "attempts"),
+    (names.UNPRICED, "unpriced"),
     (names.REQUEST_BYTES, "bytes_in"),
     (names.RESPONSE_BYTES, "bytes_out"),
 )
@@ -70,6 +71,8 @@ class GatewayCollector(Collector):
         for metric, field in _CELL_COUNTERS:
             yield metric, _counter(metric, _sums(metric, cells, field))
         yield names.TOKENS, _counter(names.TOKENS, _tokens(cells))
+        cost = [(key, pico / 1e12) for key, pico in _sums(names.COST, cells, "cost_pico_usd")]
+        yield names.COST, _counter(names.COST, cost)
         for metric, prefix in _CELL_HISTOGRAMS:
             yield metric, _histogram(metric, cells, prefix)
         yield names.LOST_LINES, _counter(names.LOST_LINES, [((), self._totals.lost_lines + self._lost())])

@@ -74,6 +74,8 @@ class Exchange:
     losses: LossReport | None = None
     """What the (last) translation could not carry over exactly."""
     usage: Usage | None = None
+    cost_femto_usd: int | None = None
+    """What the answer cost at the catalogue's prices, in 10⁻¹⁵ US dollars; None when that is not known."""
     status = 0
     error: GatewayError | None = None
     bytes_out = 0

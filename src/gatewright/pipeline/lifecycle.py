@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from gatewright.config.pricing import SERVICES
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import ANONYMOUS, Exchange, Reply
 from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
+from gatewright.core.usage import Usage
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.passing import read_model
-from gatewright.pipeline.snapshot import PublishedModel, Snapshot
+from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.identity import parse_fields, parse_request
 
 _KEY_HEADERS: Final = (b"x-api-key", b"api-key", b"x-goog-api-key")
@@ -112,9 +114,24 @@ async def _run_request_hooks(x: Exchange, chain: Chain) -> Reply | None:
     return None
 
 
-def settle(x: Exchange) -> None:
-    """Let every filter book what the exchange used. Call exactly once, when `x.usage` and `x.error` are final."""
+def settle(x: Exchange, ports: Ports) -> None:
+    """Price the exchange and let every filter book what it used.
+
+    Call exactly once, when `x.usage` and `x.error` are final.
+    """
+    if x.usage is not None and x.target is not None:
+        x.cost_femto_usd = _cost(x, x.usage, ports)
     chain: Chain | None = x.chain
     if chain is not None:
         for hook in chain.on_settle:
             hook(x)
+
+
+def _cost(x: Exchange, usage: Usage, ports: Ports) -> int | None:
+    target: BoundTarget = x.target
+    snapshot: Snapshot = x.snapshot
+    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.wall())
+    if pricing is None:
+        return None
+    tier = x.fields.get("service_tier")
+    return pricing.cost(usage, "prices" if tier is None else SERVICES.get(bytes(tier), "prices"))

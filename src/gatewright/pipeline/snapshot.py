@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from gatewright.config.catalogue import find
+from gatewright.config.catalogue import find, on_day
 from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
+from gatewright.config.pricing import Pricing, compile_pricing
 from gatewright.core.exchange import Consumer
 from gatewright.core.loss import Fidelity
 from gatewright.core.traits import Traits
@@ -19,8 +21,9 @@ from gatewright.pipeline.matching import NameTable, is_match, is_selected
 from gatewright.pipeline.provider import Origin, Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _MAX_CHAINS: Final = 10_000
-"""Chains and traits kept per snapshot; beyond it the table is begun anew, so hostile model names cannot grow it."""
+"""Chains, traits and prices kept per snapshot; beyond it a table is begun anew, so no model names can grow it."""
 
 
 class BoundTarget(Struct, frozen=True):
@@ -107,6 +110,7 @@ class Snapshot:
         self.anonymous = anonymous
         self._keys = keys
         self._policies = tuple(policies)
+        self._pricings: dict[tuple[str, str, int], Pricing | None] = {}
         self._traits: dict[tuple[str, str], Traits] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
         self._published = tuple(models.values())
@@ -139,6 +143,18 @@ class Snapshot:
                 self._traits.clear()
             traits = self._traits[key] = self._find_traits(upstream, model)
         return traits
+
+    def pricing_of(self, upstream: Upstream, model: str, unix_s: float) -> Pricing | None:
+        """What one model of a provider costs at a time; None when that is not known."""
+        day = int(unix_s // 86_400)
+        key = (upstream.type, model, day)
+        if key not in self._pricings:
+            if len(self._pricings) >= _MAX_CHAINS:
+                self._pricings.clear()
+            facts = find(self.document.catalogue, upstream.type, model)
+            date_text = date.fromordinal(_EPOCH + day).isoformat()
+            self._pricings[key] = None if facts is None else compile_pricing(on_day(facts, date_text))
+        return self._pricings[key]
 
     def _find_traits(self, upstream: Upstream, model: str) -> Traits:
         changes: dict[str, Any] = {}

@@ -245,7 +245,7 @@ class DataPlane:
         if not x.finished_s:
             x.finished_s = self._ports.now()
         try:
-            settle(x)
+            settle(x, self._ports)
         except Exception as error:  # noqa: BLE001 - a filter that breaks its promise must not lose the record
             self._report_fault(x.id, error)
         self._recorder.record(x)

@@ -44,6 +44,8 @@ class AccessLine(Struct, kw_only=True):
     """Length of the audio that was heard, where the provider reports it."""
     search_units: float | None = None
     """Searches that a rerank was billed, where the provider counts those."""
+    cost_usd: float | None = None
+    """What it cost at the catalogue's prices, in US dollars; left out when that is not known."""
     attempts: int = 0
     """How many times an upstream was tried."""
     bytes_in: int = 0

@@ -60,6 +60,18 @@ TOKENS: Final = Metric(
     "Tokens by `kind`: input, output, and of these cached_input and reasoning. As reported by the provider.",
     (*_TARGET, "kind"),
 )
+COST: Final = Metric(
+    "gatewright_cost_usd",
+    "counter",
+    "US dollars at the catalogue's prices. Exchanges that it cannot price are counted apart.",
+    _TARGET,
+)
+UNPRICED: Final = Metric(
+    "gatewright_unpriced_exchanges",
+    "counter",
+    "Exchanges that used what the catalogue has no price for: they cost something that no other metric tells.",
+    _TARGET,
+)
 DURATION: Final = Metric(
     "gatewright_exchange_duration_seconds",
     "histogram",
@@ -122,6 +134,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     EXCHANGES,
     ATTEMPTS,
     TOKENS,
+    COST,
+    UNPRICED,
     DURATION,
     FIRST_BYTE,
     OVERHEAD,

@@ -29,6 +29,9 @@ _MAX_MESSAGE = 4_000
 """Characters of an error's message, and of its cause, in a line; an upstream's words may be megabytes."""
 _MAX_LOSSES = 20
 """Losses of one translation in a line."""
+_NANO = 1_000_000
+"""Femto-dollars in the last digit of a line's `cost_usd`."""
+_HALF_NANO = _NANO // 2
 _NO_USAGE = Usage()
 
 
@@ -84,6 +87,10 @@ class Recorder:
             cell.cached_input_tokens += usage.input_cached_read
             cell.output_tokens += usage.output_total
             cell.reasoning_tokens += usage.output_reasoning
+            if x.cost_femto_usd is None:
+                cell.unpriced += 1
+            else:
+                cell.cost_pico_usd += (x.cost_femto_usd + 500) // 1000
         if self.lines_wanted:
             self._add_line(x, self._fixed.get(key) or self._render_fixed(key), total_s, overhead_s)
 
@@ -162,6 +169,8 @@ class Recorder:
         )
         if usage is not None and (usage.audio_s is not None or usage.search_units is not None):
             tokens = _render_units(usage, tokens)
+        if x.cost_femto_usd is not None:
+            tokens += b',"cost_usd":%d.%09d' % divmod((x.cost_femto_usd + _HALF_NANO) // _NANO, 1_000_000_000)
         first_byte = b',"first_byte_ms":%.3f' % ((x.first_byte_s - x.started_s) * 1e3) if x.first_byte_s else b""
         line = (
             b'{"time":"%b","id":"%b","consumer":%b,%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'

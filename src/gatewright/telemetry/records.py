@@ -45,6 +45,10 @@ class Cell(Struct, array_like=True):
     cached_input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    cost_pico_usd: int = 0
+    """At the catalogue's prices, in 10⁻¹² US dollars."""
+    unpriced: int = 0
+    """Exchanges that used something the catalogue does not price."""
     bytes_in: int = 0
     bytes_out: int = 0
     duration_sum_s: float = 0.0

@@ -257,7 +257,7 @@ def test_hooks_run_in_order_and_as_a_task_only_where_one_is_needed(kind: type[Fi
     world = World()
     x = guarded(world, kind, "one", "two")
     reply = opened(world, x)
-    settle(x)
+    settle(x, world.ports)
     assert world.spawned == tasks
     assert Guard.calls == [
         "request one",
@@ -286,7 +286,7 @@ def test_a_filter_that_refuses_is_settled_like_all_others(kind: type[Filter]) ->
     world = World()
     x = guarded(world, kind, "one", "refuse", "three")
     assert refusal(world, x).kind is Kind.GUARDRAIL_BLOCKED
-    settle(x)
+    settle(x, world.ports)
     assert Guard.calls == ["request one", "request refuse", "settle three", "settle refuse", "settle one"]
 
 
@@ -302,4 +302,38 @@ def test_hooks_run_once_however_many_attempts_follow() -> None:
 
 def test_settling_an_exchange_that_came_nowhere_is_nothing() -> None:
     world = World()
-    settle(world.exchange(world.snapshot(document()), BODY))
+    settle(world.exchange(world.snapshot(document()), BODY), world.ports)
+
+
+# -- what it cost -----------------------------------------------------------------------------------------------------
+
+PRICED = {
+    "host/a-model": {
+        "prices": {"input": "2", "output": "8"},
+        "flex": {"input": "1", "output": "4"},
+        "changes": [{"from_day": "2030-01-01", "prices": {"input": "20", "output": "80"}}],
+    }
+}
+USED = b'{"model": "a-model", "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}'
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "body", "unix_s", "cost"),
+    [
+        (PRICED, BODY, 0.0, 280_000_000_000),
+        (PRICED, b'{"model": "m", "messages": [], "service_tier": "flex"}', 0.0, 140_000_000_000),
+        (PRICED, b'{"model": "m", "messages": [], "service_tier": "auto"}', 0.0, 280_000_000_000),
+        (PRICED, BODY, 1_900_000_000.0, 2_800_000_000_000),
+        ({}, BODY, 0.0, None),
+    ],
+)
+def test_an_exchange_is_priced_by_the_catalogue_of_the_day(
+    catalogue: Any, body: bytes, unix_s: float, cost: int | None
+) -> None:
+    world = World()
+    world.ports = msgspec.structs.replace(world.ports, wall=lambda: unix_s)
+    world.script = [Answer(body=USED)]
+    x = world.exchange(world.snapshot(document(catalogue=catalogue)), body)
+    opened(world, x)
+    settle(x, world.ports)
+    assert x.cost_femto_usd == cost

@@ -160,6 +160,19 @@ def test_a_line_tells_what_a_translation_lost() -> None:
     assert second.losses == []
 
 
+def test_what_an_exchange_cost_is_added_up_exactly() -> None:
+    it = recorder()
+    usage = Usage(input_total=1)
+    it.record(exchange(usage=usage, cost_femto_usd=123_456_789_500_000))
+    it.record(exchange(usage=usage, cost_femto_usd=1_000_000_000_000_000))
+    it.record(exchange(usage=usage))
+    it.record(exchange())
+    batches = taken(it)
+    (cell,) = [cell for batch in batches for cell in batch.cells]
+    assert (cell.cost_pico_usd, cell.unpriced) == (1_123_456_789_500, 1)
+    assert [line.cost_usd for line in lines_of(batches)] == [0.12345679, 1.0, None, None]
+
+
 def test_lines_can_be_left_out() -> None:
     it = recorder(lines=False)
     it.record(exchange())
