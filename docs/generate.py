@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import provider_tables
 import typer
 from msgspec import Struct
 from msgspec import inspect as mi
-
 from support_table import INTRODUCTION, chat_dialects, support_rows
 
 from gatewright.cli.catalogue import packaged_catalogue
@@ -32,7 +32,7 @@ from gatewright.core.secret import Secret
 from gatewright.dialects import DIALECTS
 from gatewright.filters import FILTERS
 from gatewright.providers import PROVIDERS
-from gatewright.server.routes import LISTINGS, ROUTES
+from gatewright.server.routes import LISTINGS, ROUTES, Route
 from gatewright.telemetry import names
 from gatewright.telemetry.access_line import AccessLine
 
@@ -59,6 +59,25 @@ final line break is dropped). References work in any text; `$${` writes a litera
 
 What `type` may be under `providers`. Where no configuration file is given, `gatewright serve` makes a provider of every
 type whose environment variable is set.
+
+There are types with code of their own, and [compatible hosts](#compatible-hosts), which speak OpenAI's API with small
+differences. *Speaks* names the APIs between which the gateway translates: a client that speaks one of them is passed
+through, any other is translated to the first of its family ([Translation](../explanation/translation.md)). *Passes
+through* names those that are served only where the provider speaks them.
+""",
+    "hosts": """\
+## Compatible hosts
+
+Hosts and servers that speak OpenAI's API. They have no settings of their own; `url` replaces the base URL of the table.
+Those without an environment variable need `key` in the configuration where the host asks for one. A host that is not
+here is of type `openai_compatible`.
+""",
+    "host_differences": """\
+### What is different there
+
+Top-level members of requests are renamed or left out where the host would refuse or misread them, also for clients that
+are passed through. What is left out is told in `x-gatewright-loss`. *The usual* is what most hosts do not take:
+{usual}.
 """,
     "filters": """\
 # Filters
@@ -259,7 +278,6 @@ def configuration() -> str:
     return "\n".join(parts)
 
 
-MODEL_LIST: Final = "The published names, and one of them at `/v1/models/{id}`; patterns are not listed."
 RETRY_WORDS: Final = {
     Retry.NEVER: "no",
     Retry.OTHER_UPSTREAM: "another target",
@@ -287,29 +305,27 @@ def errors() -> str:
 def providers() -> str:
     parts = [
         INTRODUCTIONS["providers"],
-        table(
-            ("type", "what it is", "environment variable", "published without a file"),
-            (
-                (
-                    f"[`{p.name}`](#{p.name})",
-                    p.summary,
-                    f"`{p.environment}`" if p.environment else "–",
-                    ", ".join(f"`{name}`" for name in p.default_models) or "–",
-                )
-                for p in PROVIDERS
-            ),
-        ),
-        "All types understand the settings of [Provider](configuration.md#provider); these are their own:\n",
+        table(provider_tables.HEADERS, provider_tables.own_rows()),
+        "All types understand the settings of [Provider](configuration.md#provider); some have their own:\n",
     ]
     shared = set(field_docs(ProviderConfig))
     known = sections(ProviderConfig, {})
     for provider in PROVIDERS:
+        if provider.name in provider_tables.HOSTS:
+            continue
         own = set(field_docs(provider.config)) - shared
         parts += [f"## {provider.name}\n", summary(provider.config) or provider.summary, ""]
         parts += [fields_table(provider.config, shared)] if own else ["It has no settings of its own.\n"]
         inner = [cls for cls in sections(provider.config, {}) if cls is not provider.config and cls not in known]
         for cls in inner:
             parts += [f"### {title(cls)}\n", summary(cls) + "\n", fields_table(cls)]
+    usual = ", ".join(f"`{name}`" for name in sorted(provider_tables.USUAL))
+    parts += [
+        INTRODUCTIONS["hosts"],
+        table(provider_tables.HOST_HEADERS, provider_tables.host_rows()),
+        INTRODUCTIONS["host_differences"].format(usual=usual),
+        table(provider_tables.DIFFERENCE_HEADERS, provider_tables.difference_rows()),
+    ]
     return "\n".join(parts)
 
 
@@ -320,6 +336,17 @@ def filters() -> str:
     return "\n".join(parts) if FILTERS else "\n".join([*parts, "This release has none.\n"])
 
 
+def listing_words(route: Route) -> str:
+    """What is answered where models are listed, and to whom where two vendors share a path."""
+    assert route.listing is not None
+    words = "The published names"
+    if route.listing.render_model is not None:
+        words += f", and one of them at `{route.surface.path.decode()}/{{id}}`"
+    if route.listing.header is not None:
+        words += f", for requests with `{route.listing.header.decode()}`"
+    return words + "; patterns are not listed."
+
+
 def surfaces() -> str:
     served = {dialect.name: dialect.summary for dialect in DIALECTS}
     rows = [
@@ -327,7 +354,7 @@ def surfaces() -> str:
             f"`{route.surface.method.decode()} {route.surface.path.decode()}`",
             f"`{route.surface.name}`",
             f"`{route.dialect.name}`",
-            MODEL_LIST if route.listing is not None else served[route.dialect.name],
+            served[route.dialect.name] if route.listing is None else listing_words(route),
         )
         for route in (*ROUTES.values(), *LISTINGS)
     ]

@@ -13,10 +13,10 @@ from gatewright.testing.feature_probes import PROBES, probe
 INTRODUCTION: Final = """\
 # What survives translation
 
-A client of any of these APIs may call a model behind any other. Requests and answers go through one typed
-representation, so there is one column per API and not one per pair: a feature survives a pair when the client's API has
-it (it is not `–` in the client's column, since the client could not have sent it) and the provider's column says *exact*
-or *nearly*.
+A client of any of these APIs may call a model behind any other: [Translation](../explanation/translation.md) says how.
+Requests and answers go through one typed representation, so there is one column per API and not one per pair: a feature
+survives a pair when the client's API has it (it is not `–` in the client's column, since the client could not have sent
+it) and the provider's column says *exact* or *nearly*.
 
 | mark | meaning |
 | --- | --- |
