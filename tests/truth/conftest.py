@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     checked = config.stash[CHECKED]
     if not checked:
         return
-    found, excluded = recordings.load()
+    found, excluded = recordings.everything()
     terminalreporter.section("recorded traffic")
     terminalreporter.write_line(f"{len(found)} recordings in OpenAI form, {len(excluded)} left out")
     for what in sorted({name for name, _ in checked}):

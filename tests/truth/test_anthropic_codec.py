@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import msgspec
 import pytest
-from tests.truth.recordings import FOLDER, is_here
+from tests.truth.recordings import Recording, of, recorded
 
 from gatewright.core.chat import ChatRequest, Text
 from gatewright.core.codec import StreamContext
@@ -28,66 +26,13 @@ pytestmark = pytest.mark.truth
 TRAITS = Traits(has_mid_system=True)
 CUTS = (1, 7, 64, 1_000_000_000)
 STARTED = re.compile(r'"type":\s*"message_start".*?"id":\s*"([^"]*)"', re.DOTALL)
-PROVIDERS = {"anthropic", "azure", "bedrock", "vertex"}
-"""Who serves the API, at times under other paths."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    path: str
-    is_count: bool
-    status: int
-    request: Any
-    answer: Any
-    text: bytes
-
-
-@cache
-def load() -> list[Recording]:
-    """All recordings of the Messages API and of its token counts, whoever serves it."""
-    found = []
-    for line in (FOLDER / "INDEX.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        document = json.loads((FOLDER / row["path"]).read_text())
-        request, response = document["request"] or {}, document["response"]
-        url, answer, text = request.get("url") or "", response.get("body"), response.get("text", "")
-        path = url.split("?")[0]
-        is_answer = isinstance(answer, dict) and answer.get("type") == "message" and "stop_reason" in answer
-        is_messages = path.endswith("/v1/messages") or (
-            row["provider"] in PROVIDERS and (is_answer or '"message_start"' in text)
-        )
-        is_count = path.endswith("/v1/messages/count_tokens")
-        if not (is_messages or is_count):
-            continue
-        body = request.get("body")
-        found.append(
-            Recording(
-                path=row["path"],
-                is_count=is_count,
-                status=row["status"] or 200,
-                request=body if isinstance(body, dict) and "messages" in body else None,
-                answer=answer if isinstance(answer, dict) else None,
-                text=framed(text).encode(),
-            )
-        )
-    return found
-
-
-def framed(text: str) -> str:
-    """A stream that was stored as one JSON event per line, as the vendor sends it."""
-    if not text.startswith("{"):
-        return text
-    events = [line for line in text.splitlines() if line]
-    return "".join(f"event: {json.loads(event)['type']}\ndata: {event}\n\n" for event in events)
-
-
-FOUND: list[Recording] = load() if is_here() else []
-ASKED = [r for r in FOUND if r.request is not None and r.status == 200]
+FOUND = of("anthropic.messages", "anthropic.count_tokens")
+ASKED = [r for r in FOUND if r.request is not None and "messages" in r.request and r.status == 200]
 """Requests that the vendor took: what it refused may break the laws too."""
 
 
-def recorded(chosen: list[Recording]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("recording", chosen or [None], ids=[r.path for r in chosen] or ["none"])
+def is_count(recording: Recording) -> bool:
+    return recording.dialect == "anthropic.count_tokens"
 
 
 def reduce(value: Any) -> Any:
@@ -183,7 +128,7 @@ def test_requests_come_back(recording: Recording) -> None:
     body = recording.request
     report = LossReport("strict")
     request = decode_request(body)
-    codec = COUNT_TOKENS.count if recording.is_count else MESSAGES.chat
+    codec = COUNT_TOKENS.count if is_count(recording) else MESSAGES.chat
     assert codec is not None
     written = codec.encode_request(request, TRAITS, report)
     back = json.loads(msgspec.json.encode(written))
@@ -202,7 +147,7 @@ def test_what_is_written_is_read_alike(recording: Recording) -> None:
     assert json.loads(msgspec.json.encode(again)) == json.loads(msgspec.json.encode(written))
 
 
-@recorded([r for r in FOUND if r.answer is not None and r.status == 200 and not r.is_count])
+@recorded([r for r in FOUND if r.answer is not None and r.status == 200 and not is_count(r)])
 def test_answers_come_back(recording: Recording) -> None:
     assert MESSAGES.chat is not None
     response = MESSAGES.chat.decode_response(json.dumps(recording.answer).encode())
@@ -215,7 +160,7 @@ def test_answers_come_back(recording: Recording) -> None:
     assert response.usage.output_total == usage["output_tokens"]
 
 
-@recorded([r for r in FOUND if r.answer is not None and r.status == 200 and not r.is_count])
+@recorded([r for r in FOUND if r.answer is not None and r.status == 200 and not is_count(r)])
 def test_answers_stream_alike(recording: Recording) -> None:
     assert MESSAGES.chat is not None
     response = MESSAGES.chat.decode_response(json.dumps(recording.answer).encode())
@@ -224,7 +169,7 @@ def test_answers_stream_alike(recording: Recording) -> None:
     assert whole(fold(decode(data, 1_000_000_000))) == whole(response)
 
 
-@recorded([r for r in FOUND if r.is_count and r.status == 200])
+@recorded([r for r in FOUND if is_count(r) and r.status == 200])
 def test_counts(recording: Recording) -> None:
     assert COUNT_TOKENS.count is not None
     count = COUNT_TOKENS.count.decode_response(json.dumps(recording.answer).encode())

@@ -5,15 +5,13 @@ What is expected is worked out here with the standard library from the recording
 
 from __future__ import annotations
 
-import base64
 import json
-from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pytest
-from tests.truth.recordings import FOLDER, is_here
+from tests.truth.recordings import Recording, of, recorded
 
 from gatewright.core.chat import ChatRequest
 from gatewright.core.codec import ChatCodec, StreamContext
@@ -22,37 +20,22 @@ from gatewright.core.events import Event, Failure, Finish, UsageReport, fold, un
 from gatewright.core.loss import LossReport
 from gatewright.core.traits import DEFAULT
 from gatewright.dialects.bedrock import CONVERSE
-from gatewright.wire.aws_event_stream import MessageDecoder, render_headers, render_message
+from gatewright.wire.aws_event_stream import MessageDecoder
 
 fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@cache
-def rows() -> list[dict[str, Any]]:
-    if not is_here():
-        return []
-    found = map(json.loads, (FOLDER / "INDEX.jsonl").read_text().splitlines())
-    return [
-        {**row, **json.loads((FOLDER / row["path"]).read_text())}
-        for row in found
-        if row["provider"] == "bedrock" and row["surface"] == "converse"
-    ]
+FOUND = of("bedrock.converse")
 
 
 def cases(kind: str) -> pytest.MarkDecorator:
-    def is_case(row: dict[str, Any]) -> bool:
-        response = row["response"]
-        body = response.get("body")
-        if kind == "request":
-            # One recorded body is a broken string, not JSON.
-            return isinstance((row["request"] or {}).get("body"), dict)
-        if kind == "answer":
-            return isinstance(body, dict) and "output" in body
-        if kind == "error":
-            return (row["status"] or 200) >= 400
-        return "b64" in response or "text" in response
-
-    return pytest.mark.parametrize("row", [pytest.param(row, id=row["path"]) for row in rows() if is_case(row)])
+    is_case = {
+        "request": lambda each: each.request is not None,
+        "answer": lambda each: each.answer is not None and "output" in each.answer,
+        "error": lambda each: each.status >= 400,
+        "stream": lambda each: bool(each.text),
+    }[kind]
+    return recorded([each for each in FOUND if is_case(each)])
 
 
 def codec() -> ChatCodec:
@@ -79,10 +62,10 @@ def plain_request(body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.truth
 @cases("request")
-def test_requests_come_back(row: dict[str, Any]) -> None:
-    body = row["request"]["body"]
-    model = unquote(urlsplit(row["request"]["url"]).path.split("/")[2])
-    stream = row["request"]["url"].endswith("-stream")
+def test_requests_come_back(recording: Recording) -> None:
+    body = recording.request
+    model = unquote(urlsplit(recording.url).path.split("/")[2])
+    stream = recording.url.endswith("-stream")
     request = codec().decode_request(fields.decode(json.dumps(body)), model, stream)
     assert request.stream is stream
     report = LossReport("strict")
@@ -93,8 +76,8 @@ def test_requests_come_back(row: dict[str, Any]) -> None:
 
 @pytest.mark.truth
 @cases("answer")
-def test_answers_come_back(row: dict[str, Any]) -> None:
-    body = row["response"]["body"]
+def test_answers_come_back(recording: Recording) -> None:
+    body = recording.answer
     data = json.dumps(body).encode()
     response = codec().decode_response(data)
     assert json.loads(codec().encode_response(response, context())) == body
@@ -115,19 +98,6 @@ def plain_answer(body: dict[str, Any]) -> dict[str, Any]:
         if block.get("text") != ""
     ]
     return {**body, "output": {"message": {**body["output"]["message"], "content": content}}}
-
-
-def frames(row: dict[str, Any]) -> bytes:
-    """The stream as bytes; one recorded as lines of JSON is framed again."""
-    response = row["response"]
-    if "b64" in response:
-        return base64.b64decode(response["b64"])
-    out = []
-    for line in response["text"].splitlines():
-        for kind, payload in json.loads(line).items() if line.strip() else ():
-            names = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
-            out.append(render_message(render_headers(names), json.dumps(payload).encode()))
-    return b"".join(out)
 
 
 def read(data: bytes, size: int) -> list[Event]:
@@ -199,8 +169,8 @@ def cited(block: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.truth
 @cases("stream")
-def test_streams_are_their_answers(row: dict[str, Any]) -> None:
-    data = frames(row)
+def test_streams_are_their_answers(recording: Recording) -> None:
+    data = recording.text
     events = read(data, len(data))
     for size in (1, 7, 64):
         assert read(data, size) == events
@@ -219,23 +189,22 @@ def test_streams_are_their_answers(row: dict[str, Any]) -> None:
 
 @pytest.mark.truth
 @cases("stream")
-def test_cut_streams_fail(row: dict[str, Any]) -> None:
-    data = frames(row)
+def test_cut_streams_fail(recording: Recording) -> None:
+    data = recording.text
     for end in range(0, len(data), max(len(data) // 40, 1)):
         events = read(data[:end], 512)
         has_finish = any(isinstance(event, Finish) for event in events)
         failures = [event for event in events if isinstance(event, Failure)]
         assert [failure.kind for failure in failures] == ([] if has_finish else [Kind.UPSTREAM_CUT])
-        assert has_finish or not any(isinstance(event, UsageReport) for event in events) or "text" in row["response"]
+        assert has_finish or not any(isinstance(event, UsageReport) for event in events) or recording.is_lines
 
 
 @pytest.mark.truth
 @cases("error")
-def test_errors_are_read(row: dict[str, Any]) -> None:
-    response = row["response"]
-    headers = {name.encode(): value.encode() for name, value in response["headers"].items()}
-    fault = CONVERSE.read_fault(json.dumps(response["body"]).encode(), headers)
-    body = response["body"]
+def test_errors_are_read(recording: Recording) -> None:
+    headers = {name.encode(): value.encode() for name, value in recording.headers.items()}
+    fault = CONVERSE.read_fault(json.dumps(recording.answer).encode(), headers)
+    body = recording.answer
     assert fault.message == (body.get("message") or body.get("Message"))
     named = headers.get(b"x-amzn-errortype", b"").decode().partition(":")[0]
     assert fault.code == (named or None)

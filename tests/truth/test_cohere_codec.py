@@ -8,13 +8,11 @@ the API assumes when it is not said is not said.
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from tests.truth.recordings import FOLDER, is_here
+from tests.truth.recordings import Recording, of, recorded
 
 from gatewright.core.chat import ChatRequest
 from gatewright.core.codec import StreamContext
@@ -32,36 +30,14 @@ CUTS = (1, 7, 64, 1_000_000_000)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@cache
-def documents() -> tuple[tuple[str, str, dict[str, Any]], ...]:
-    """`(path, surface, recording)` of every exchange of version 2."""
-    found = []
-    for line in (FOLDER / "INDEX.jsonl").read_text().splitlines() if is_here() else ():
-        row = json.loads(line)
-        if row["provider"] != "cohere" or row["surface"] not in ("chat", "embeddings"):
-            continue
-        document = json.loads((FOLDER / row["path"]).read_text())
-        url = (document["request"] or {}).get("url")
-        if url is not None and not urlsplit(url).path.endswith(("/v2/chat", "/v2/embed")):
-            continue
-        found.append((row["path"], row["surface"], document))
-    return tuple(found)
-
-
-def recorded(surface: str, *, has: str) -> pytest.MarkDecorator:
-    chosen = []
-    for path, kind, document in documents():
-        response = document["response"]
-        is_error = (response.get("status") or 200) != 200
-        there = {
-            "request": isinstance((document["request"] or {}).get("body"), dict),
-            "body": isinstance(response.get("body"), dict) and not is_error,
-            "text": "text" in response and not is_error,
-            "error": is_error and isinstance(response.get("body"), dict),
-        }
-        if kind == surface and there[has]:
-            chosen.append(pytest.param(document, id=path))
-    return pytest.mark.parametrize("document", chosen or [None], ids=None if chosen else ["none"])
+def cases(dialect: str, *, has: str) -> pytest.MarkDecorator:
+    is_case = {
+        "request": lambda each: each.request is not None,
+        "body": lambda each: each.answer is not None and each.status == 200,
+        "text": lambda each: bool(each.text) and each.status == 200,
+        "error": lambda each: each.answer is not None and each.status != 200,
+    }[has]
+    return recorded([each for each in of(dialect) if is_case(each)])
 
 
 def normal(value: Any, name: str = "") -> Any:
@@ -96,16 +72,10 @@ def decoded(body: dict[str, Any]) -> ChatRequest:
     return CODEC.decode_request(_fields.decode(json.dumps(body)), body["model"], body.get("stream") is True)
 
 
-def context(document: dict[str, Any]) -> StreamContext:
-    body = (document["request"] or {}).get("body")
+def context(recording: Recording) -> StreamContext:
+    body = recording.request
     request = decoded(body) if body else ChatRequest(model="m", messages=())
     return StreamContext(request=request, response_id="r", created=0, report=LossReport())
-
-
-def framed(text: str) -> bytes:
-    if text.startswith("{"):
-        return "".join(f"data: {line}\n\n" for line in text.splitlines() if line).encode()
-    return text.encode()
 
 
 def events_of(data: bytes, size: int) -> list[Event]:
@@ -146,19 +116,19 @@ def answer_of(data: bytes) -> dict[str, Any]:
     return answer
 
 
-@recorded("chat", has="request")
-def test_requests_come_back(document: dict[str, Any]) -> None:
-    body = document["request"]["body"]
+@cases("cohere.chat", has="request")
+def test_requests_come_back(recording: Recording) -> None:
+    body = recording.request
     report = LossReport("strict" if not body["messages"][-1]["role"] == "assistant" else "warn")
     again = json.loads(msgspec.json.encode(CODEC.encode_request(decoded(body), DEFAULT, report)))
     assert as_request(again) == as_request(body)
 
 
-@recorded("chat", has="body")
-def test_answers_come_back(document: dict[str, Any]) -> None:
-    body = document["response"]["body"]
+@cases("cohere.chat", has="body")
+def test_answers_come_back(recording: Recording) -> None:
+    body = recording.answer
     response = CODEC.decode_response(json.dumps(body).encode())
-    assert normal(json.loads(CODEC.encode_response(response, context(document)))) == normal(body)
+    assert normal(json.loads(CODEC.encode_response(response, context(recording)))) == normal(body)
     assert CHAT.read_answer(json.dumps(body).encode()) == (None, response.usage)
     tokens = body["usage"]["tokens"]
     assert response.usage is not None
@@ -168,21 +138,21 @@ def test_answers_come_back(document: dict[str, Any]) -> None:
     )
 
 
-@recorded("chat", has="text")
-def test_streams_are_their_answers(document: dict[str, Any]) -> None:
-    data = framed(document["response"]["text"])
+@cases("cohere.chat", has="text")
+def test_streams_are_their_answers(recording: Recording) -> None:
+    data = recording.text
     whole = events_of(data, CUTS[-1])
     assert [size for size in CUTS if events_of(data, size) != whole] == []
     found: ChatResponse = fold(whole)
     assert found == CODEC.decode_response(json.dumps(answer_of(data), separators=(",", ":")).encode())
     assert any(isinstance(event, Finish) for event in whole)
-    encoder = CODEC.stream_encoder(context(document))
+    encoder = CODEC.stream_encoder(context(recording))
     assert fold(events_of(encoder.encode(whole) + encoder.end(), CUTS[-1])) == found
 
 
-@recorded("chat", has="text")
-def test_streams_that_are_cut_fail(document: dict[str, Any]) -> None:
-    data = framed(document["response"]["text"])
+@cases("cohere.chat", has="text")
+def test_streams_that_are_cut_fail(recording: Recording) -> None:
+    data = recording.text
     end = data.rindex(b'{"type":"message-end"')
     for length in (0, 1, end // 2, end, end + 20):
         events = events_of(data[:length], 64)
@@ -190,25 +160,25 @@ def test_streams_that_are_cut_fail(document: dict[str, Any]) -> None:
         assert not any(isinstance(event, Finish) for event in events)
 
 
-@recorded("embeddings", has="request")
-def test_embedding_requests_come_back(document: dict[str, Any]) -> None:
-    body = document["request"]["body"]
+@cases("cohere.embed", has="request")
+def test_embedding_requests_come_back(recording: Recording) -> None:
+    body = recording.request
     request = EMBEDDINGS.decode_request(_fields.decode(json.dumps(body)), body["model"])
     again = json.loads(msgspec.json.encode(EMBEDDINGS.encode_request(request, DEFAULT, LossReport("strict"))))
     assert as_request(again) == as_request(body)
 
 
-@recorded("embeddings", has="body")
-def test_embedding_answers_come_back(document: dict[str, Any]) -> None:
-    body = document["response"]["body"]
-    sent = (document["request"] or {}).get("body") or {"model": "m", "texts": []}
+@cases("cohere.embed", has="body")
+def test_embedding_answers_come_back(recording: Recording) -> None:
+    body = recording.answer
+    sent = recording.request or {"model": "m", "texts": []}
     request = EMBEDDINGS.decode_request(_fields.decode(json.dumps(sent)), sent["model"])
     response = EMBEDDINGS.decode_response(json.dumps(body).encode())
     assert json.loads(EMBEDDINGS.encode_response(response, request)) == body
     assert EMBED.read_answer(json.dumps(body).encode()) == (None, response.usage)
 
 
-@recorded("embeddings", has="error")
-def test_errors_are_read(document: dict[str, Any]) -> None:
-    body = document["response"]["body"]
+@cases("cohere.embed", has="error")
+def test_errors_are_read(recording: Recording) -> None:
+    body = recording.answer
     assert CHAT.read_fault(json.dumps(body).encode(), {}).message == body["message"]

@@ -7,13 +7,11 @@ What is compared is JSON in a normal form: null and what is empty count as absen
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from tests.truth.recordings import FOLDER, is_here
+from tests.truth.recordings import Recording, of, recorded
 
 from gatewright.core.chat import ChatRequest
 from gatewright.core.codec import StreamContext
@@ -30,27 +28,13 @@ CUTS = (1, 7, 64, 1_000_000_000)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@cache
-def documents() -> tuple[tuple[str, dict[str, Any]], ...]:
-    """`(path, recording)` of every exchange of `/api/chat`."""
-    found = []
-    for line in (FOLDER / "INDEX.jsonl").read_text().splitlines() if is_here() else ():
-        row = json.loads(line)
-        if row["provider"] != "ollama":
-            continue
-        document = json.loads((FOLDER / row["path"]).read_text())
-        if urlsplit((document["request"] or {}).get("url", "")).path == "/api/chat":
-            found.append((row["path"], document))
-    return tuple(found)
-
-
-def recorded(member: str) -> pytest.MarkDecorator:
-    chosen = [
-        pytest.param(document, id=path)
-        for path, document in documents()
-        if member == "request" or (member in document["response"] and document["response"]["status"] == 200)
-    ]
-    return pytest.mark.parametrize("document", chosen or [None], ids=None if chosen else ["none"])
+def cases(member: str) -> pytest.MarkDecorator:
+    is_case = {
+        "request": lambda each: each.request is not None,
+        "body": lambda each: each.answer is not None and each.status == 200,
+        "text": lambda each: bool(each.text) and each.status == 200,
+    }[member]
+    return recorded([each for each in of("ollama.chat") if is_case(each)])
 
 
 def normal(value: Any, name: str = "") -> Any:
@@ -67,8 +51,8 @@ def decoded(body: dict[str, Any]) -> ChatRequest:
     return CODEC.decode_request(_fields.decode(json.dumps(body)), body["model"], body.get("stream") is not False)
 
 
-def context(document: dict[str, Any]) -> StreamContext:
-    request = decoded(document["request"]["body"])
+def context(recording: Recording) -> StreamContext:
+    request = decoded(recording.request)
     return StreamContext(request=request, response_id="r", created=0, report=LossReport())
 
 
@@ -89,18 +73,18 @@ def answer_of(data: bytes) -> dict[str, Any]:
     return answer
 
 
-@recorded("request")
-def test_requests_come_back(document: dict[str, Any]) -> None:
-    body = document["request"]["body"]
+@cases("request")
+def test_requests_come_back(recording: Recording) -> None:
+    body = recording.request
     again = json.loads(msgspec.json.encode(CODEC.encode_request(decoded(body), DEFAULT, LossReport("strict"))))
     assert normal(again) == normal({"stream": True} | body)
 
 
-@recorded("body")
-def test_answers_come_back(document: dict[str, Any]) -> None:
-    body = document["response"]["body"]
+@cases("body")
+def test_answers_come_back(recording: Recording) -> None:
+    body = recording.answer
     response = CODEC.decode_response(json.dumps(body).encode())
-    assert normal(json.loads(CODEC.encode_response(response, context(document)))) == normal(body)
+    assert normal(json.loads(CODEC.encode_response(response, context(recording)))) == normal(body)
     model, usage = CHAT.read_answer(json.dumps(body).encode())
     assert model is not None
     assert json.loads(bytes(model)) == body["model"]
@@ -108,20 +92,20 @@ def test_answers_come_back(document: dict[str, Any]) -> None:
     assert usage is None or usage.output_total == body.get("eval_count", 0)
 
 
-@recorded("text")
-def test_streams_are_their_answers(document: dict[str, Any]) -> None:
-    data = document["response"]["text"].encode()
+@cases("text")
+def test_streams_are_their_answers(recording: Recording) -> None:
+    data = recording.text
     whole = events_of(data, CUTS[-1])
     assert [size for size in CUTS if events_of(data, size) != whole] == []
     found = fold(whole)
     assert found == CODEC.decode_response(json.dumps(answer_of(data), separators=(",", ":")).encode())
-    encoder = CODEC.stream_encoder(context(document))
+    encoder = CODEC.stream_encoder(context(recording))
     assert fold(events_of(encoder.encode(whole) + encoder.end(), CUTS[-1])) == found
 
 
-@recorded("text")
-def test_streams_that_are_cut_fail(document: dict[str, Any]) -> None:
-    data = document["response"]["text"].rstrip().encode()
+@cases("text")
+def test_streams_that_are_cut_fail(recording: Recording) -> None:
+    data = recording.text.rstrip()
     last = data.rindex(b"\n")
     for length in (0, 1, last // 2, last, len(data) - 1):
         events = events_of(data[:length], 64)

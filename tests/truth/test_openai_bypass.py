@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.truth.recordings import Recording, data_of, in_pieces, is_here, load, renamed
+from tests.truth.recordings import Recording, data_of, in_pieces, of, renamed
+from tests.truth.recordings import recorded as recorded_of
 
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
@@ -18,7 +19,7 @@ from gatewright.translate.identity import IdentityStream, parse_request, render_
 pytestmark = pytest.mark.truth
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
-FOUND: list[Recording] = load()[0] if is_here() else []
+FOUND = of("openai.chat", "openai.completions", "openai.embeddings")
 NAME = "published/name"
 SPELLINGS: list[dict[str, Any]] = [{}, {"separators": (",", ":")}, {"indent": 2}]
 """How servers and clients write JSON: spaced, compact, indented."""
@@ -26,8 +27,7 @@ CUTS = (1, 7, 64, 1_000_000_000)
 
 
 def recorded(choose: Callable[[Recording], Any]) -> pytest.MarkDecorator:
-    chosen = [recording for recording in FOUND if choose(recording)]
-    return pytest.mark.parametrize("recording", chosen or [None], ids=[r.path for r in chosen] or ["none"])
+    return recorded_of([recording for recording in FOUND if choose(recording)])
 
 
 def dialect_of(recording: Recording) -> Dialect:

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.truth.recordings import Recording, is_here, load
+from tests.truth.recordings import Recording, of
+from tests.truth.recordings import recorded as recorded_of
 
 from gatewright.core.chat import ChatRequest, Part, Reasoning, Text, ToolCall
 from gatewright.core.codec import ChatCodec, EmbeddingCodec, StreamContext
@@ -22,13 +23,12 @@ from gatewright.dialects import DIALECTS
 pytestmark = pytest.mark.truth
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
-FOUND: list[Recording] = load()[0] if is_here() else []
+FOUND = of("openai.chat", "openai.completions", "openai.embeddings")
 CUTS = (1, 7, 64, 1_000_000_000)
 
 
 def recorded(choose: Callable[[Recording], Any]) -> pytest.MarkDecorator:
-    chosen = [recording for recording in FOUND if choose(recording)]
-    return pytest.mark.parametrize("recording", chosen or [None], ids=[r.path for r in chosen] or ["none"])
+    return recorded_of([recording for recording in FOUND if choose(recording)])
 
 
 def chat_codec(recording: Recording) -> ChatCodec:

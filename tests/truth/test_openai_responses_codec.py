@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from tests.truth.recordings import FOLDER, in_pieces, is_here
+from tests.truth.recordings import Recording, in_pieces, of, recorded
 
 from gatewright.core.chat import ChatRequest, Extension, Reasoning, Refusal, Text, ToolCall
 from gatewright.core.codec import StreamContext
@@ -28,71 +25,23 @@ CUTS = (1, 7, 64)
 LAST = ("response.completed", "response.incomplete", "response.failed")
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One recorded exchange."""
-
-    path: str
-    status: int
-    request: Any
-    answer: Any
-    """The complete answer; None for streams and for what is no answer of this call."""
-    text: bytes
-    """The streamed answer as it came; empty for complete ones."""
-    is_broken: bool
-    """Whether an event of the stream is not JSON."""
-
-    @property
-    def kinds(self) -> set[str]:
-        """Which laws it can be held to."""
-        kinds = {
-            "request": self.request is not None,
-            "answer": self.answer is not None,
-            "stream": bool(self.text) and not self.is_broken,
-            "broken": self.is_broken,
-        }
-        return {kind for kind, is_so in kinds.items() if is_so}
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What the stream's events say, read slowly and plainly."""
-        found = []
-        for piece in in_pieces(self.text):
-            data = "\n".join(line[5:].strip() for line in piece.decode().splitlines() if line.startswith("data:"))
-            if data.startswith("{"):
-                found.append(json.loads(data))
-        return found
+FOUND = of("openai.responses")
 
 
-@cache
-def recordings() -> list[Recording]:
-    """The recordings of the call itself: compacting a conversation is another call with another answer."""
+def events_in(text: bytes) -> list[dict[str, Any]]:
+    """What a stream's events say, read slowly and plainly."""
     found = []
-    rows = (FOLDER / "INDEX.jsonl").read_text().splitlines() if is_here() else []
-    for row in map(json.loads, rows):
-        if row["surface"] == "responses":
-            document = json.loads((FOLDER / row["path"]).read_text())
-            asked = document["request"] or {}
-            if not urlsplit(asked.get("url", "")).path.endswith("/compact"):
-                found.append(_read(row, asked, document["response"]))
+    for piece in in_pieces(text):
+        data = "\n".join(line[5:].strip() for line in piece.decode().splitlines() if line.startswith("data:"))
+        if data.startswith("{"):
+            found.append(json.loads(data))
     return found
 
 
-def _read(row: dict[str, Any], asked: dict[str, Any], response: dict[str, Any]) -> Recording:
-    text = response.get("text", "")
-    if text.startswith("{"):
-        text = "".join(f"data: {line}\n\n" for line in text.split("\n") if line.strip())
-    body, answer = asked.get("body"), response.get("body")
-    is_answer = isinstance(answer, dict) and "output" in answer and row["status"] in (200, None)
-    lines = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
-    return Recording(
-        path=row["path"],
-        status=row["status"] or 200,
-        request=body if isinstance(body, dict) else None,
-        answer=answer if is_answer else None,
-        text=text.encode(),
-        is_broken=not all(is_json(line) for line in lines if line != "[DONE]"),
-    )
+def is_broken(recording: Recording) -> bool:
+    """Whether an event of the stream is not JSON."""
+    lines = [line[5:].strip() for line in recording.text.decode().splitlines() if line.startswith("data:")]
+    return not all(is_json(line) for line in lines if line != "[DONE]")
 
 
 def is_json(text: str) -> bool:
@@ -104,8 +53,13 @@ def is_json(text: str) -> bool:
 
 
 def chosen(kind: str) -> pytest.MarkDecorator:
-    found = [one for one in recordings() if kind in one.kinds]
-    return pytest.mark.parametrize("recording", found or [None], ids=[one.path for one in found] or ["none"])
+    is_case = {
+        "request": lambda each: each.request is not None,
+        "answer": lambda each: each.answer is not None and "output" in each.answer and each.status == 200,
+        "stream": lambda each: bool(each.text) and not is_broken(each),
+        "broken": is_broken,
+    }[kind]
+    return recorded([each for each in FOUND if is_case(each)])
 
 
 def plain(value: Any, name: str = "") -> Any:
@@ -212,7 +166,7 @@ def test_streams_give_the_same_events_however_they_are_cut(recording: Recording)
 
 @chosen("stream")
 def test_streams_fold_to_the_complete_answer(recording: Recording) -> None:
-    last = next((event for event in recording.events if event.get("type") in (*LAST, "error")), None)
+    last = next((event for event in events_in(recording.text) if event.get("type") in (*LAST, "error")), None)
     response = fold(decoded(recording.text))
     if last is None or last["type"] in ("error", "response.failed"):
         assert response.failure is not None
@@ -238,7 +192,7 @@ def test_streams_fold_to_the_complete_answer(recording: Recording) -> None:
 def are_deltas_true(recording: Recording) -> bool:
     """Whether the deltas spell the texts that are told at their end; a few recordings were cut by hand."""
     deltas: dict[Any, str] = {}
-    for event in recording.events:
+    for event in events_in(recording.text):
         slot, _, kind = event.get("type", "").rpartition(".")
         place = slot, *(event.get(name) for name in ("output_index", "content_index", "summary_index"))
         if kind == "delta" and slot.endswith("_text"):
@@ -264,15 +218,15 @@ def test_streams_go_through_the_hub(recording: Recording) -> None:
     assert expected is not None
     assert (ended.reason, spelled(ended.extra)) == (expected.reason, spelled(expected.extra))
     assert again.choices[0].logprobs == response.choices[0].logprobs
-    numbers = [event["sequence_number"] for event in Recording("", 200, None, None, text, is_broken=False).events]
+    numbers = [event["sequence_number"] for event in events_in(text)]
     assert numbers == list(range(len(numbers)))
 
 
 @chosen("stream")
 def test_streams_that_are_cut_short_fail(recording: Recording) -> None:
     pieces = list(in_pieces(recording.text))
-    ends = [at for at, event in enumerate(recording.events) if event.get("type") in (*LAST, "error")]
-    last = min(ends, default=len(recording.events))
+    ends = [at for at, event in enumerate(events_in(recording.text)) if event.get("type") in (*LAST, "error")]
+    last = min(ends, default=len(events_in(recording.text)))
     for count in {0, 1, last // 2, last}:
         *_, end = decoded(b"".join(pieces[:count]))
         assert isinstance(end, Failure)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from tests.truth.recordings import FOLDER, is_here
+from tests.truth.recordings import Recording, of, recorded
 
 from gatewright.dialects import DIALECTS
 from gatewright.translate.identity import render_name, rewrite_answer
@@ -14,29 +13,16 @@ from gatewright.translate.identity import render_name, rewrite_answer
 pytestmark = pytest.mark.truth
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
-SURFACES = {"images": "openai.images.generations", "audio": "openai.audio.transcriptions"}
-OPENAI_FORM = ("openai", "mistral", "groq", "azure", "together", "fireworks")
-"""Providers whose images and transcripts have OpenAI's form; the others' APIs are their own."""
+FOUND = [
+    each
+    for each in of("openai.images.generations", "openai.audio.transcriptions")
+    if each.answer is not None and each.status == 200
+]
 
 
-def load() -> list[tuple[str, str, Any]]:
-    """`(path, dialect, answer)` of every recording with a JSON answer."""
-    found = []
-    for line in (FOLDER / "INDEX.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row["surface"] in SURFACES and row["provider"] in OPENAI_FORM:
-            response = json.loads((FOLDER / row["path"]).read_text())["response"]
-            if isinstance(response.get("body"), dict) and response["status"] in (None, 200):
-                found.append((row["path"], SURFACES[row["surface"]], response["body"]))
-    return found
-
-
-FOUND = load() if is_here() else []
-
-
-@pytest.mark.parametrize("recorded", FOUND or [None], ids=[path for path, _, _ in FOUND] or ["none"])
-def test_passed_answers(recorded: tuple[str, str, Any]) -> None:
-    _, dialect, answer = recorded
+@recorded(FOUND)
+def test_passed_answers(recording: Recording) -> None:
+    dialect, answer = recording.dialect, recording.answer
     for spelling in ({"separators": (",", ":")}, {"indent": 2}):
         body = json.dumps(answer, ensure_ascii=False, **spelling).encode()  # type: ignore[arg-type]
         out, usage = rewrite_answer(BY_NAME[dialect], body, render_name("published"))
