@@ -33,7 +33,7 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
 )
 """Every command in the order of `--help`: its name, and `module:attribute` of its function or of a Typer of its own."""
 
-HELP: Final = """Gatewright: one OpenAI-compatible address for every model.
+HELP: Final = """Gatewright: one address for every model, in the API of every vendor's SDK.
 
 Start here:
 
