@@ -91,6 +91,20 @@ a phase filters run in the order of the policies.
 The paths that clients call on the data-plane listener. Every surface takes the same way through the gateway, so no path
 escapes a policy. The dialect is the API that is spoken there, errors included.
 """,
+    "headers": """\
+## Headers of the gateway
+
+| header | in | meaning |
+| --- | --- | --- |
+| `x-request-id` | requests, answers | the exchange's id; a client may give its own. It is logged and sent upstream |
+| `server-timing` | answers | what the gateway itself took, and what the provider did |
+| `x-gatewright-loss` | answers | what could not be carried over exactly, as `feature=outcome` |
+| `x-gatewright-estimated` | answers | `true` when a count of tokens is the gateway's estimate |
+| `x-gatewright-model` | requests | the model, where the body names none (files, batches, some forms) |
+
+The last three are explained in [Translation](../explanation/translation.md) and
+[Call images, audio, files and batches](../how-to/pass-through.md).
+""",
     "errors": """\
 # Errors
 
@@ -358,7 +372,8 @@ def surfaces() -> str:
         )
         for route in (*ROUTES.values(), *LISTINGS)
     ]
-    return "\n".join([INTRODUCTIONS["surfaces"], table(("path", "surface", "dialect", "what it is"), iter(rows))])
+    surfaces_table = table(("path", "surface", "dialect", "what it is"), iter(rows))
+    return "\n".join([INTRODUCTIONS["surfaces"], surfaces_table, INTRODUCTIONS["headers"]])
 
 
 def metrics() -> str:
