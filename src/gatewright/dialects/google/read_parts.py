@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from gatewright.core.call_ids import OpenCalls, make_call_id
 from gatewright.core.chat import (
     Audio,
     Extension,
@@ -22,7 +23,6 @@ from gatewright.core.chat import (
     ToolResult,
     Video,
 )
-from gatewright.dialects.google.call_ids import CallIds
 from gatewright.dialects.google.members import NAME, Members, text_of
 from gatewright.dialects.google.signatures import read_signature, read_thought, standard_base64
 from gatewright.wire.json_object import mend_surrogates, render_json
@@ -46,15 +46,17 @@ class Place:
     __slots__ = ("calls", "content", "part")
 
     def __init__(self) -> None:
-        self.calls = CallIds()
+        self.calls = OpenCalls()
         self.content = 0
         self.part = 0
 
     def call_id(self, call_id: str | None, name: str) -> str:
-        return self.calls.call(call_id, name, self.content, self.part)
+        found = call_id or make_call_id("request", self.content, self.part, name)
+        self.calls.made(found, name)
+        return found
 
     def result_id(self, call_id: str | None, name: str) -> str:
-        return self.calls.result(call_id, name, self.content, self.part)
+        return self.calls.answered(call_id, name) or make_call_id("result", self.content, self.part, name)
 
 
 def read_part(raw: Raw, part: Members, call_id: CallId, result_id: CallId | None) -> Part:

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from gatewright.core.call_ids import make_call_id
 from gatewright.core.chat import Extension, Part, Text, ToolCall
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import ChatResponse, Choice, Finish
-from gatewright.dialects.google.call_ids import make_id
 from gatewright.dialects.google.errors import read_failure
 from gatewright.dialects.google.finish import read_finish, read_word
 from gatewright.dialects.google.grounding import read_citations
@@ -37,7 +37,7 @@ class Calls:
     def id(self, call_id: str | None, name: str) -> str:
         """The id of the next call."""
         self.count += 1
-        return call_id or make_id("response", self._response_id, self._choice, self.count, name)
+        return call_id or make_call_id("response", self._response_id, self._choice, self.count, name)
 
 
 def decode_response(data: bytes) -> ChatResponse:

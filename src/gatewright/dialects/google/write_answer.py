@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import (
     Audio,
     Extension,
@@ -26,7 +27,6 @@ from gatewright.core.chat import (
 from gatewright.core.events import Finish
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.usage import Usage
-from gatewright.dialects.google.call_ids import is_made_up
 from gatewright.dialects.google.finish import write_word
 from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import NULL

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import (
     Audio,
     CacheMark,
@@ -30,7 +31,6 @@ from gatewright.core.chat import (
 from gatewright.core.chat import Message as HubMessage
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.loss import Feature, LossReport
-from gatewright.dialects.google.call_ids import is_made_up
 from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import is_object_text
 from gatewright.wire.json_object import mend_surrogates

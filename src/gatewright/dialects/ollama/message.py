@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from gatewright.core.call_ids import is_made_up, make_call_id
 from gatewright.core.chat import Extension, Image, Part, Reasoning, Source, Text, ToolCall
 from gatewright.dialects.ollama.names import (
     NAME,
     RAW_INPUT,
-    is_made_up,
     is_object,
-    make_call_id,
     mark,
     own,
 )

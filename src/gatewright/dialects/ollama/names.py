@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -22,8 +20,6 @@ RAW_INPUT: Final = "_raw"
 OWN: Final = Extension(NAME, {})
 """Marks what was read from this API though it needs no member of its own."""
 
-_PREFIX: Final = "gwcall_"
-_MADE_UP: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{24}}")
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
     "load": "stop",
@@ -49,17 +45,6 @@ def own(extra: Extension | None) -> dict[str, Any]:
 def mark(extra: Extension | None) -> Extension:
     """An extension of this dialect, empty when there is nothing to keep."""
     return OWN if extra is None else extra
-
-
-def make_call_id(*where: object) -> str:
-    """The id of the call at `where`: the same each time, of letters, digits and `_`, short enough for every API."""
-    spelled = "\0".join(map(str, where)).encode("utf-8", "replace")
-    return _PREFIX + blake2b(spelled, digest_size=12).hexdigest()
-
-
-def is_made_up(call_id: str) -> bool:
-    """Whether an id was made by `make_call_id`, so that no server knows it."""
-    return _MADE_UP.fullmatch(call_id) is not None
 
 
 def is_object(text: str | bytes | Raw) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Raw
 
+from gatewright.core.call_ids import OpenCalls, make_call_id
 from gatewright.core.chat import (
     ChatRequest,
     Extension,
@@ -24,34 +25,10 @@ from gatewright.core.chat import (
 from gatewright.core.events import merge_extensions
 from gatewright.core.fields import Fields
 from gatewright.dialects.ollama.message import read_images, read_parts
-from gatewright.dialects.ollama.names import NAME, make_call_id, mark
+from gatewright.dialects.ollama.names import NAME, mark
 from gatewright.wire.json_object import JsonObject, render_json
 
 _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant", "developer": "developer"}
-
-
-class _Calls:
-    """The calls of the conversation that still wait for their results."""
-
-    def __init__(self) -> None:
-        self._open: list[ToolCall] = []
-        self._is_answering = False
-
-    def made(self, parts: tuple[Part, ...]) -> None:
-        """An assistant's turn: what was called before and never answered is past."""
-        calls = [part for part in parts if isinstance(part, ToolCall)]
-        if self._is_answering:
-            self._open, self._is_answering = [], False
-        self._open.extend(calls)
-
-    def answered(self, call_id: str | None, name: str | None, index: int) -> str:
-        """The id of the call a result belongs to: its own word, else the first open one of its name."""
-        self._is_answering = True
-        for number, call in enumerate(self._open):
-            if call_id == call.id if call_id else name in (None, call.name):
-                del self._open[number]
-                return call.id
-        return call_id or make_call_id("result", index)
 
 
 def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
@@ -77,11 +54,11 @@ def decode_request(fields: Fields, model: str, stream: bool) -> ChatRequest:
 
 
 def _read_messages(body: JsonObject) -> tuple[Message, ...]:
-    calls = _Calls()
+    calls = OpenCalls()
     return tuple([_read_message(message, index, calls) for index, message in enumerate(body.objects("messages") or [])])
 
 
-def _read_message(message: JsonObject, index: int, calls: _Calls) -> Message:
+def _read_message(message: JsonObject, index: int, calls: OpenCalls) -> Message:
     role = message.required_string("role")
     if role == "tool":
         return Message(role="user", parts=(_read_result(message, index, calls),))
@@ -90,11 +67,13 @@ def _read_message(message: JsonObject, index: int, calls: _Calls) -> Message:
         raise message.error("role", "must be system, user, assistant or tool")
     parts = read_parts(message, f"request{index}")
     if known == "assistant":
-        calls.made(parts)
+        for part in parts:
+            if isinstance(part, ToolCall):
+                calls.made(part.id, part.name)
     return Message(role=known, parts=parts, extra=message.rest(NAME))
 
 
-def _read_result(message: JsonObject, index: int, calls: _Calls) -> ToolResult:
+def _read_result(message: JsonObject, index: int, calls: OpenCalls) -> ToolResult:
     name = message.string("tool_name")
     text = message.string("content")
     content: list[Part] = [Text(text=text)] if text else []
@@ -103,7 +82,7 @@ def _read_result(message: JsonObject, index: int, calls: _Calls) -> ToolResult:
     # What the client left out is not filled in when the message is sent on in its own dialect.
     absent = None if call_id else Extension(NAME, {"tool_call_id": Raw(b"null")})
     return ToolResult(
-        call_id=calls.answered(call_id, name, index),
+        call_id=calls.answered(call_id, name) or make_call_id("result", index),
         name=name,
         content=tuple(content),
         extra=mark(merge_extensions(message.rest(NAME), absent)),

@@ -10,6 +10,7 @@ import base64
 import binascii
 from typing import Any, Final
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import (
     ChatRequest,
     File,
@@ -26,7 +27,7 @@ from gatewright.core.chat import (
 )
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.ollama.message import is_json_call, join_text, with_extra, write_call
-from gatewright.dialects.ollama.names import NAME, is_made_up, is_own, own
+from gatewright.dialects.ollama.names import NAME, is_own, own
 
 _MEDIA: Final[dict[str, Feature]] = {"audio": Feature.AUDIO, "video": Feature.VIDEO, "file": Feature.DOCUMENT}
 

@@ -4,6 +4,7 @@ import pytest
 from msgspec import Raw
 from tests.unit.dialects.google.wires import answer, candidate, model, read, read_one, user
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import (
     Audio,
     Extension,
@@ -19,7 +20,6 @@ from gatewright.core.chat import (
     Video,
 )
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.dialects.google.call_ids import is_made_up
 from gatewright.dialects.google.members import NAME
 from gatewright.dialects.google.signatures import write_signature
 

@@ -4,6 +4,7 @@ import pytest
 from msgspec import Raw
 from tests.unit.dialects.google.wires import plain
 
+from gatewright.core.call_ids import make_call_id
 from gatewright.core.chat import (
     Audio,
     Extension,
@@ -22,7 +23,6 @@ from gatewright.core.chat import (
 from gatewright.core.events import Finish
 from gatewright.core.loss import LossReport
 from gatewright.core.usage import Usage
-from gatewright.dialects.google.call_ids import make_id
 from gatewright.dialects.google.members import NAME
 from gatewright.dialects.google.signatures import read_signature, read_thought
 from gatewright.dialects.google.write_answer import blocked_feedback, usage_member, write_end, write_part
@@ -48,7 +48,7 @@ def written(part: Part) -> tuple[Any, list[str]]:
             ToolCall(id="c1", name="f", arguments='{"a":1}'),
             {"functionCall": {"name": "f", "args": {"a": 1}, "id": "c1"}},
         ),
-        (ToolCall(id=make_id("x"), name="f", arguments=""), {"functionCall": {"name": "f", "args": {}}}),
+        (ToolCall(id=make_call_id("x"), name="f", arguments=""), {"functionCall": {"name": "f", "args": {}}}),
         (
             Image(source=Source(data="AAAA", media_type="image/png")),
             {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},

@@ -4,6 +4,7 @@ import pytest
 from msgspec import Raw
 from tests.unit.dialects.google.wires import plain, write_messages
 
+from gatewright.core.call_ids import make_call_id
 from gatewright.core.chat import (
     Audio,
     CacheMark,
@@ -24,7 +25,6 @@ from gatewright.core.chat import (
 )
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.loss import LossReport
-from gatewright.dialects.google.call_ids import make_id
 from gatewright.dialects.google.members import NAME
 from gatewright.dialects.google.write_parts import PartWriter, object_arguments
 
@@ -68,7 +68,7 @@ def written(part: Part) -> tuple[Any, list[str]]:
             ToolCall(id="c1", name="f", arguments='{"a": 1}'),
             {"functionCall": {"name": "f", "args": {"a": 1}, "id": "c1"}},
         ),
-        (ToolCall(id=make_id("x"), name="f", arguments=""), {"functionCall": {"name": "f", "args": {}}}),
+        (ToolCall(id=make_call_id("x"), name="f", arguments=""), {"functionCall": {"name": "f", "args": {}}}),
         (
             Native(dialect=NAME, kind="executableCode", raw=Raw(b'{"executableCode":{"code":"1"}}')),
             {"executableCode": {"code": "1"}},

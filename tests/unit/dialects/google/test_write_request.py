@@ -4,6 +4,7 @@ import pytest
 from msgspec import Raw
 from tests.unit.dialects.google.wires import again, model, read, user, write, write_messages
 
+from gatewright.core.call_ids import make_call_id
 from gatewright.core.chat import (
     CacheMark,
     ChatRequest,
@@ -18,7 +19,6 @@ from gatewright.core.chat import (
     ToolResult,
 )
 from gatewright.core.traits import Traits
-from gatewright.dialects.google.call_ids import make_id
 from gatewright.dialects.google.members import NAME
 from gatewright.dialects.google.signatures import SKIP, write_signature
 
@@ -97,7 +97,7 @@ def test_results_among_words_are_in_order_too() -> None:
 
 
 def test_ids_that_were_made_up_are_not_written() -> None:
-    first, second = make_id("r", 1), make_id("r", 2)
+    first, second = make_call_id("r", 1), make_call_id("r", 2)
     contents, _ = write_messages(HELLO, said(call(first), call(second)), result(second, "two"), result(first, "one"))
     assert contents[1] == model(function_call(None, SKIP), function_call(None))
     assert contents[2] == user(function_response(None, "one"), function_response(None, "two"))

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import Image, Reasoning, Text, ToolCall
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.dialects.ollama.message import is_json_call, join_text, read_parts, write_call
-from gatewright.dialects.ollama.names import is_made_up
 from gatewright.wire.json_object import JsonObject
 
 

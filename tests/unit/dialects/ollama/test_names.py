@@ -6,22 +6,11 @@ from gatewright.core.chat import Extension
 from gatewright.core.events import Finish
 from gatewright.dialects.ollama.names import (
     NAME,
-    is_made_up,
     is_object,
-    make_call_id,
     own,
     read_reason,
     write_reason,
 )
-
-
-def test_made_up_ids_are_stable_distinct_and_known_as_such() -> None:
-    ids = {make_call_id("a", 0, "f"), make_call_id("a", 1, "f"), make_call_id("b", 0, "f"), make_call_id("a", 0, "g")}
-    assert len(ids) == 4
-    assert make_call_id("a", 0, "f") in ids
-    assert all(is_made_up(call_id) and len(call_id) <= 40 for call_id in ids)
-    assert not is_made_up("call_1")
-    assert not is_made_up("gwcall_of_somebody_else")
 
 
 @pytest.mark.parametrize(

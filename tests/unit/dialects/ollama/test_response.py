@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import (
     Audio,
     ChatRequest,
@@ -25,7 +26,6 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import ChatResponse, Choice, Finish, TokenLogprob
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.usage import Usage
-from gatewright.dialects.ollama.names import is_made_up
 from gatewright.dialects.ollama.response import decode_response, encode_response
 
 ANSWER: dict[str, Any] = {

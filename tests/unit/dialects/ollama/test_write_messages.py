@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from gatewright.core.call_ids import make_call_id
 from gatewright.core.chat import (
     Audio,
     CacheMark,
@@ -26,7 +27,6 @@ from gatewright.core.chat import (
     Video,
 )
 from gatewright.core.loss import Feature, LossReport, Outcome
-from gatewright.dialects.ollama.names import make_call_id
 from gatewright.dialects.ollama.write_messages import MessageWriter
 
 A, D, R = Outcome.APPROXIMATED, Outcome.DROPPED, Outcome.REFUSED
