@@ -88,6 +88,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_size",
         "_socket",
         "_transport",
+        "_untold",
         "_untouched",
         "_waiter",
         "_written_bytes",
@@ -128,6 +129,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._written_bytes = 0
         """Bytes of all earlier requests, where there is no TLS to make more of them."""
         self._untouched = False
+        self._untold: GatewayError | None = None
+        """Why a stream failed between its head and its sink: the sink hears it when it comes."""
         self._idle_s = 0.0
         self._max_response_bytes = 0
         self.made = False
@@ -199,6 +202,9 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is not self._answer:
             return
         self._sink = sink
+        if self._untold is not None:
+            self._fail(self._untold)
+            return
         if self._paused:
             self.resume(answer)  # if the client is slow too, its connection pauses again on the first piece
         pieces, self._pieces = self._pieces, []
@@ -416,9 +422,11 @@ class UpstreamConnection(asyncio.Protocol):
         return error
 
     def _fail(self, error: GatewayError) -> None:
-        waiter, sink = self._waiter, self._sink
+        waiter, sink, answer = self._waiter, self._sink, self._answer
         self.close()
-        if sink is not None:
+        if sink is None and waiter is None:
+            self._answer, self._untold = answer, error
+        elif sink is not None:
             if error.kind is Kind.UPSTREAM_BAD_RESPONSE:
                 error = GatewayError(Kind.UPSTREAM_CUT, error.message)
             sink.on_failure(error)
@@ -426,8 +434,8 @@ class UpstreamConnection(asyncio.Protocol):
             waiter.set_exception(error)
 
     def _on_deadline(self) -> None:
-        if self._waiter is None and self._sink is None:
-            self.close()  # idle, or a head nobody took
+        if self._waiter is None and self._answer is None:
+            self.close()  # idle
             return
         what = "continue its answer" if self._parser.head_complete else "answer"
         self._fail(GatewayError(Kind.UPSTREAM_TIMEOUT, f"The provider did not {what} in time."))

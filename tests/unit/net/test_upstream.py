@@ -515,6 +515,43 @@ def test_garbage_in_a_stream_is_a_cut() -> None:
     on_a_line(body)
 
 
+@pytest.mark.parametrize(
+    ("coding", "begun", "then"),
+    [(b"", b"3\r\nabc\r\n", b"xyz\r\n"), (b"content-encoding: gzip\r\n", b"", b"3\r\nabc\r\n")],
+    ids=["chunks", "gzip"],
+)
+def test_garbage_before_the_sink_comes_reaches_the_sink(coding: bytes, begun: bytes, then: bytes) -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask()
+        # Read in one go with the head, before whoever waits for the head can run.
+        line.feed(OK + EVENTS + coding + CHUNKED + begun, then)
+        assert line.transport.closing
+        sink = Sink()
+        answer = await call
+        answer.start(sink)
+        assert [error.kind for error in sink.failures] == [Kind.UPSTREAM_CUT]
+        assert sink.ended == 0
+        answer.abort()
+        assert len(sink.failures) == 1
+
+    on_a_line(body)
+
+
+def test_a_head_that_nobody_takes_in_time_closes_the_connection() -> None:
+    async def body(line: Line) -> None:
+        call = await line.ask(idle_s=1)
+        line.feed(OK + EVENTS + CHUNKED)
+        answer = await call
+        line.time.advance(1.5)
+        await rounds(2)
+        assert line.transport.closing
+        sink = Sink()
+        answer.start(sink)
+        assert [error.kind for error in sink.failures] == [Kind.UPSTREAM_TIMEOUT]
+
+    on_a_line(body)
+
+
 def test_a_silent_stream_times_out_unless_it_is_the_client_who_is_slow() -> None:
     async def body(line: Line) -> None:
         answer = await begin(line)
