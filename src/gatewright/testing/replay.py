@@ -92,7 +92,7 @@ def read_recording(document: bytes, name: str = "recording") -> Recording:
     kind, body = _body_of(response, target, name)
     return Recording(
         name=name,
-        operation=operation_of(target),
+        operation=operation_of(target) if target else "",
         model=model_of(target, request.body),
         request=request.body,
         status=response.status or 200,
