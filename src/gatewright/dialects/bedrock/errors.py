@@ -65,7 +65,14 @@ _EXCEPTIONS: Final[dict[Kind, str]] = {
     Kind.UPSTREAM_BAD_RESPONSE: _MODEL_ERROR,
     Kind.UPSTREAM_CUT: _MODEL_ERROR,
 }
-_BY_STATUS: Final = {401: _ACCESS, 403: _ACCESS, 404: _NOT_FOUND, 408: _MODEL_TIMEOUT, 429: _THROTTLING}
+_BY_STATUS: Final = {
+    401: _ACCESS,
+    403: _ACCESS,
+    404: _NOT_FOUND,
+    408: _MODEL_TIMEOUT,
+    413: "RequestEntityTooLargeException",
+    429: _THROTTLING,
+}
 """For what an upstream said itself (`upstream_rejected`)."""
 _IN_STREAM: Final = {
     _VALIDATION: "validationException",

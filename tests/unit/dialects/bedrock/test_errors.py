@@ -56,6 +56,7 @@ def test_kinds_have_exceptions(kind: Kind, exception: bytes, status: int) -> Non
         (422, b"ValidationException", 400),
         (401, b"AccessDeniedException", 403),
         (404, b"ResourceNotFoundException", 404),
+        (413, b"RequestEntityTooLargeException", 413),
         (429, b"ThrottlingException", 429),
         (500, b"InternalServerException", 500),
     ],
