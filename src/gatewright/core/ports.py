@@ -50,8 +50,6 @@ class Ports(Struct, frozen=True, kw_only=True):
     """Run a coroutine as a task and give something to await it by; exchanges themselves run without one."""
     scope: str = ""
     """The policy a filter is built for: unique in a configuration, and the same after a reload that kept it."""
-    worker_share: float = 1.0
-    """This worker's part of a limit that all workers of the gateway share: 1 / number of workers."""
 
 
 class StreamSink(Protocol):

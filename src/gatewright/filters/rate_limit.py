@@ -38,8 +38,7 @@ class Config(Document, frozen=True):
 class RateLimit(Filter):
     """Takes a request and an estimate of its tokens before the call, and settles with what was really used.
 
-    Concurrent requests cannot pass together what only one of them may use. With several workers each holds its share
-    of the limit, so their sum is never above it.
+    Concurrent requests cannot pass together what only one of them may use, whichever workers they are on.
     """
 
     needs_task = False
@@ -51,8 +50,8 @@ class RateLimit(Filter):
         self._counters = ports.counters
         self._scope = ports.scope
         self._per_s = _SECONDS[config.per]
-        self._requests = config.requests * ports.worker_share if config.requests is not None else None
-        self._tokens = config.tokens * ports.worker_share if config.tokens is not None else None
+        self._requests = config.requests
+        self._tokens = config.tokens
         self._by_consumer = config.by == "consumer"
         self._keys: dict[str, tuple[str, str]] = {}
         """Who shares an allowance → the keys of its counters, for requests and for tokens. Kept, because every request

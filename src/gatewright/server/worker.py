@@ -29,7 +29,7 @@ from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
 from gatewright.core.errors import GatewayError
 from gatewright.core.messages import Configure, Drain, FrameParser, Message, Ready, Refused, render_frame
-from gatewright.core.ports import Ports
+from gatewright.core.ports import Counters, Ports
 from gatewright.filters import FILTERS
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.downstream import Listener
@@ -40,6 +40,7 @@ from gatewright.providers import PROVIDERS
 from gatewright.server.certificates import ListenerTls
 from gatewright.server.data_plane import DataPlane
 from gatewright.store.memory import MemoryCounters
+from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.recorder import Recorder
 from gatewright.telemetry.records import Gauges
@@ -92,12 +93,11 @@ class Worker(asyncio.Protocol):
         self._pools = UpstreamPools(loop, self._deadlines, self._tasks)
         self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=WallClock(), lines=True)
         self._ports = Ports(
-            counters=MemoryCounters(time.monotonic),
+            counters=_counters(options.counters_fd),
             now=time.monotonic,
             wall=lambda: datetime.now(UTC).timestamp(),
             random=random.Random().random,
             spawn=self._spawn,
-            worker_share=1 / options.workers,
         )
         prefix = f"req_{os.urandom(6).hex()}"
         self._plane = DataPlane(loop, self._pools, self._ports, self._recorder, self._report, prefix)
@@ -260,11 +260,16 @@ async def _run(options: argparse.Namespace) -> None:
     worker.flush()
 
 
+def _counters(fd: int | None) -> Counters:
+    """This worker's own, or those it shares with the others."""
+    return MemoryCounters(time.monotonic) if fd is None else SharedCounters(fd, time.monotonic)
+
+
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="gatewright.server.worker", description="Started by the supervisor.")
     parser.add_argument("--slot", type=int, required=True)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--counters-fd", type=int)
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--telemetry-fd", type=int, required=True)

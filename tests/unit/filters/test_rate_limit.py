@@ -23,12 +23,10 @@ from gatewright.testing.clock import FakeClock
 
 
 class World:
-    def __init__(self, share: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.clock = FakeClock()
         self.counters = MemoryCounters(self.clock)
-        self.ports = Ports(
-            counters=self.counters, now=self.clock, random=lambda: 0.0, scope="rate_limit#0", worker_share=share
-        )
+        self.ports = Ports(counters=self.counters, now=self.clock, random=lambda: 0.0, scope="rate_limit#0")
 
     def limit(self, **config: Any) -> RateLimit:
         return RateLimit(Config(**config), self.ports)
@@ -183,14 +181,6 @@ def test_more_than_the_whole_allowance_is_slowed_not_locked_out() -> None:
     limit = world.limit(tokens=10)
     assert take(limit, world.exchange(size=4_000)) is None
     assert left(world, 10) == -990
-
-
-def test_each_worker_holds_its_share() -> None:
-    world = World(share=0.25)
-    limit = world.limit(requests=8)
-    assert [take(limit, world.exchange()) is None for _ in range(3)] == [True, True, False]
-    few = World(share=0.25)
-    assert take(few.limit(requests=1), few.exchange()) is None, "a limit below the workers' number is still of use"
 
 
 def test_it_needs_something_to_limit() -> None:
