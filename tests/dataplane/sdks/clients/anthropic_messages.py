@@ -24,12 +24,17 @@ class MessagesTalk:
     def __init__(self, at: Address, model: str) -> None:
         self._client, self._model = connect(at), model
         self._messages: list[Any] = [{"role": "user", "content": QUESTION}]
-        self._tools: dict[str, Any] = {}
+        self._options: dict[str, Any] = {
+            "max_tokens": 4096,
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+        }
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
             tool_list = [{"input_schema": t["parameters"], **{k: t[k] for k in ("name", "description")}} for t in TOOLS]
-            self._tools = {"tools": tool_list}
+            self._options["tools"] = tool_list
+        if limit is not None:
+            self._options |= {"max_tokens": limit, "thinking": {"type": "disabled"}}
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -44,11 +49,9 @@ class MessagesTalk:
     def _send(self, *, stream: bool) -> Told:
         request: dict[str, Any] = {
             "model": self._model,
-            "max_tokens": 4096,
             "system": SYSTEM,
             "messages": self._messages,
-            "thinking": {"type": "enabled", "budget_tokens": 1024},
-            **self._tools,
+            **self._options,
         }
         if stream:
             with self._client.messages.stream(**request) as events:

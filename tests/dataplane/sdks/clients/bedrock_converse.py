@@ -39,14 +39,16 @@ class ConverseTalk:
         self._client, self._model = connect(at), model
         self._messages: list[Any] = [{"role": "user", "content": [{"text": QUESTION}]}]
         self._tools: dict[str, Any] = {}
+        self._limit = 4096
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
             specs = [
                 {"toolSpec": {**{k: t[k] for k in ("name", "description")}, "inputSchema": {"json": t["parameters"]}}}
                 for t in TOOLS
             ]
             self._tools = {"toolConfig": {"tools": specs}}
+        self._limit = limit or self._limit
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -64,7 +66,7 @@ class ConverseTalk:
             "modelId": self._model,
             "system": [{"text": SYSTEM}],
             "messages": self._messages,
-            "inferenceConfig": {"maxTokens": 4096},
+            "inferenceConfig": {"maxTokens": self._limit},
             **self._tools,
         }
         if stream:

@@ -30,11 +30,13 @@ class CohereTalk:
     def __init__(self, at: Address, model: str) -> None:
         self._client, self._model = connect(at), model
         self._messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-        self._tools: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
-            self._tools = {"tools": [{"type": "function", "function": tool} for tool in TOOLS]}
+            self._options = {"tools": [{"type": "function", "function": tool} for tool in TOOLS]}
+        if limit is not None:
+            self._options |= {"max_tokens": limit}
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -44,7 +46,7 @@ class CohereTalk:
         return self._send(stream=stream)
 
     def _send(self, *, stream: bool) -> Told:
-        request: dict[str, Any] = {"model": self._model, "messages": self._messages, **self._tools}
+        request: dict[str, Any] = {"model": self._model, "messages": self._messages, **self._options}
         if stream:
             message, finish, usage = fold(self._client.chat_stream(**request))
         else:

@@ -26,8 +26,9 @@ class GenerateTalk:
         self._client, self._model = connect(at), model
         self._contents: list[Any] = [types.Content(role="user", parts=[types.Part(text=QUESTION)])]
         self._tools: list[Any] = []
+        self._limit: int | None = None
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
             declarations = [
                 types.FunctionDeclaration(
@@ -36,6 +37,7 @@ class GenerateTalk:
                 for tool in TOOLS
             ]
             self._tools = [types.Tool(function_declarations=declarations)]
+        self._limit = limit
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -55,6 +57,7 @@ class GenerateTalk:
         config = types.GenerateContentConfig(
             system_instruction=SYSTEM,
             tools=self._tools or None,
+            max_output_tokens=self._limit,
             thinking_config=types.ThinkingConfig(include_thoughts=True),
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )

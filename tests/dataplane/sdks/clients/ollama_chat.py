@@ -24,11 +24,13 @@ class OllamaTalk:
     def __init__(self, at: Address, model: str) -> None:
         self._client, self._model = connect(at), model
         self._messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-        self._tools: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
-            self._tools = {"tools": [{"type": "function", "function": tool} for tool in TOOLS]}
+            self._options = {"tools": [{"type": "function", "function": tool} for tool in TOOLS]}
+        if limit is not None:
+            self._options |= {"options": {"num_predict": limit}}
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -38,7 +40,7 @@ class OllamaTalk:
         return self._send(stream=stream)
 
     def _send(self, *, stream: bool) -> Told:
-        request: dict[str, Any] = {"model": self._model, "messages": self._messages, "think": True, **self._tools}
+        request: dict[str, Any] = {"model": self._model, "messages": self._messages, "think": True, **self._options}
         answers: list[Any] = (
             list(self._client.chat(**request, stream=True)) if stream else [self._client.chat(**request)]
         )

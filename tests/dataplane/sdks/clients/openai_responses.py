@@ -25,11 +25,13 @@ class ResponsesTalk:
         self._client, self._model = connect(at), model
         self._input: list[Any] = [{"role": "user", "content": QUESTION}]
         self._output: list[Any] = []
-        self._tools: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
         if tools:
-            self._tools = {"tools": [{"type": "function", "strict": False, **tool} for tool in TOOLS]}
+            self._options = {"tools": [{"type": "function", "strict": False, **tool} for tool in TOOLS]}
+        if limit is not None:
+            self._options |= {"max_output_tokens": limit}
         return self._send(stream=stream)
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
@@ -47,7 +49,7 @@ class ResponsesTalk:
             "input": self._input,
             "store": False,
             "include": ["reasoning.encrypted_content"],
-            **self._tools,
+            **self._options,
         }
         if stream:
             with self._client.responses.stream(**request) as events:

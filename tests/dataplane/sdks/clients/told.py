@@ -87,8 +87,8 @@ class Failed(Exception):
 class Talk(Protocol):
     """One conversation."""
 
-    def ask(self, *, stream: bool, tools: bool = False) -> Told:
-        """Put the question."""
+    def ask(self, *, stream: bool, tools: bool = False, limit: int | None = None) -> Told:
+        """Put the question; the answer may have `limit` tokens."""
 
     def answer(self, results: dict[str, str], *, stream: bool) -> Told:
         """Send the assistant's turn back as the SDK gave it, with the result of each of its calls by tool name."""

@@ -40,9 +40,8 @@ UNTRANSLATED: Final = frozenset(
 )
 """Pairs that never meet: `openai` and `ollama` speak chat completions too, and are then asked in that."""
 _IN_PATH: Final = re.compile(r"/(?:models|model)/([^/:]+)")
-_KEY: Final = "sk-upstream"
-_COUNT: Final = 42
-VECTOR: Final = (0.25, -0.5, 0.125)
+COUNT: Final = 42
+"""How many tokens any input has, where the provider counts."""
 
 
 def published(dialect: str, play: str) -> str:
@@ -87,6 +86,8 @@ class Stage:
         return _provider(request).read(request.json())
 
     def _answer(self, request: Received) -> tuple[Step, ...]:
+        if request.path.endswith("/embeddings"):
+            return answers.as_openai(request)
         provider = _provider(request)
         body = request.json()
         try:
@@ -95,7 +96,7 @@ class Stage:
             self.complaints.append(f"{provider.NAME}: {wrong!r}\n{request.body.decode()[:2000]}")
             return _error(provider, 400, f"The request is not valid: {wrong}")
         if "count" in request.path:
-            return answers.reply(200, b'{"input_tokens":%d,"totalTokens":%d}' % (_COUNT, _COUNT))
+            return answers.reply(200, b'{"input_tokens":%d,"totalTokens":%d}' % (COUNT, COUNT))
         model = _model(request, body)
         match model:
             case "limited":
