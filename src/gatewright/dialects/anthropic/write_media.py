@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Final
 
 from gatewright.core.chat import File, Image, Source
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.anthropic.vocabulary import NAME, own
+from gatewright.wire.media import image_type, text_of_base64
 
 _IMAGES: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 _SYNONYMS: Final = {"image/jpg": "image/jpeg"}
-_BEGINNINGS: Final = {"/9j/": "image/jpeg", "iVBOR": "image/png", "R0lG": "image/gif", "UklG": "image/webp"}
 _PDF: Final = "application/pdf"
 _TEXTS: Final = frozenset(
     ("application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript")
@@ -31,17 +29,13 @@ def write_image(part: Image, path: str, report: LossReport) -> dict[str, Any] | 
 
 def _image_source(source: Source, path: str, report: LossReport) -> dict[str, Any] | None:
     if source.data is not None:
-        type_ = source.media_type or _guess(source.data)
+        type_ = source.media_type or image_type(source.data) or ""
         type_ = _SYNONYMS.get(type_, type_)
         if type_ in _IMAGES:
             return {"type": "base64", "media_type": type_, "data": source.data}
         report.refused(Feature.IMAGE_DATA, path, "images must be JPEG, PNG, GIF or WebP")
         return None
     return _reference(source, Feature.IMAGE_URL, path, report)
-
-
-def _guess(data: str) -> str:
-    return next((type_ for start, type_ in _BEGINNINGS.items() if data.startswith(start)), "")
 
 
 def _reference(source: Source, feature: Feature, path: str, report: LossReport) -> dict[str, Any] | None:
@@ -83,9 +77,8 @@ def _document_source(source: Source, type_: str, path: str, report: LossReport) 
     if type_ == _PDF or (not type_ and data.startswith("JVBERi")):
         return {"type": "base64", "media_type": _PDF, "data": data}
     if type_.startswith("text/") or type_ in _TEXTS:
-        try:
-            text = base64.b64decode(data).decode()
-        except (binascii.Error, UnicodeDecodeError, ValueError):
+        text = text_of_base64(data)
+        if text is None:
             report.refused(Feature.DOCUMENT, path, "the document is not base64 of UTF-8 text")
             return None
         if type_ != "text/plain":

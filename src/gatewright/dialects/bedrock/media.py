@@ -14,6 +14,7 @@ from msgspec import Raw
 from gatewright.core.chat import Extension, Source
 from gatewright.dialects.bedrock.names import NAME
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.media import image_type
 
 IMAGES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 DOCUMENTS: Final = {
@@ -69,8 +70,6 @@ _ALIASES: Final = {
     "text/x-markdown": "md",
     "application/csv": "csv",
 }
-# How base64 of each kind of picture begins, for pictures whose type was not told.
-_BEGINNINGS: Final = {"iVBORw0K": "png", "/9j/": "jpeg", "R0lGOD": "gif", "UklGR": "webp"}
 
 
 def format_of(formats: dict[str, str], source: Source) -> str | None:
@@ -86,8 +85,8 @@ def format_of(formats: dict[str, str], source: Source) -> str | None:
     if not media_type or media_type == "application/octet-stream":
         if ending in formats:
             return ending
-        data = source.data or ""
-        return next((word for begin, word in _BEGINNINGS.items() if word in formats and data.startswith(begin)), None)
+        media_type = image_type(source.data or "") or ""
+        return next((word for word, known in formats.items() if known == media_type), None)
     if "txt" in formats and media_type.startswith("text/"):
         return ending if ending in formats else "txt"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec import Raw
@@ -19,7 +18,6 @@ from gatewright.core.chat import (
     ResponseFormat,
     Role,
     Sampling,
-    Source,
     Text,
     Tool,
     ToolChoice,
@@ -31,9 +29,9 @@ from gatewright.core.fields import Fields
 from gatewright.dialects.cohere.message import read_assistant
 from gatewright.dialects.cohere.names import NAME
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.media import read_data_url
 
 _BAD: Final = Kind.MALFORMED_REQUEST
-_DATA_URL: Final = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
 _ROLES: Final[dict[str, Role]] = {"system": "system", "developer": "developer", "user": "user"}
 
 
@@ -131,10 +129,8 @@ def _read_image(block: JsonObject) -> Image:
             raise block.error("image_url", "is missing")
         url, detail = image.required_string("url"), image.string("detail")
         inner = image.rest(NAME)
-    match = _DATA_URL.fullmatch(url)
-    source = Source(url=url) if match is None else Source(media_type=match.group(1) or None, data=match.group(2))
     members = None if inner is None else Extension(NAME, {"image_url": render_json(inner.members)})
-    return Image(source=source, detail=detail, extra=merge_extensions(block.rest(NAME), members))
+    return Image(source=read_data_url(url), detail=detail, extra=merge_extensions(block.rest(NAME), members))
 
 
 def _read_tools(body: JsonObject) -> tuple[Tool | NativeTool, ...]:

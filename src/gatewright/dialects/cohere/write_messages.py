@@ -6,8 +6,6 @@ their own.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +28,7 @@ from gatewright.core.traits import Traits
 from gatewright.dialects.cohere.message import write_assistant
 from gatewright.dialects.cohere.names import NAME, is_own, members_of, own
 from gatewright.wire.json_object import JsonObject
+from gatewright.wire.media import text_of_file, write_data_url
 
 _MEDIA: Final[dict[str, Feature]] = {"audio": Feature.AUDIO, "video": Feature.VIDEO, "file": Feature.DOCUMENT}
 
@@ -187,11 +186,8 @@ class MessageWriter:
 
     def _write_image(self, part: Image, path: str) -> list[Any]:
         source = part.source
-        if source.data is not None:
-            url = f"data:{source.media_type or 'image/png'};base64,{source.data}"
-        elif source.url is not None and source.url.startswith(("http:", "https:", "data:")):
-            url = source.url
-        else:
+        url = write_data_url(source, "image/png")
+        if url is None or not url.startswith(("http:", "https:", "data:")):
             feature = Feature.IMAGE_URL if source.url is not None else Feature.FILE_ID
             self._report.refused(feature, path, "images are sent inline or by an address of the web")
             return []
@@ -206,7 +202,7 @@ class MessageWriter:
 
     def _write_medium(self, part: Any, path: str) -> list[Any]:
         feature = _MEDIA.get(part.__struct_config__.tag, Feature.DOCUMENT)
-        text = _text_of(part) if isinstance(part, File) else None
+        text = text_of_file(part) if isinstance(part, File) else None
         if text is not None:
             self._report.approximated(feature, path, "sent as text of the message")
             return [{"type": "text", "text": text}]
@@ -227,14 +223,3 @@ def _plain(blocks: list[Any]) -> Any:
     first = blocks[0]
     is_string = len(blocks) == 1 and isinstance(first, dict) and first.keys() == {"type", "text"}
     return first["text"] if is_string else blocks
-
-
-def _text_of(part: File) -> str | None:
-    """The words of a text file; None for any other."""
-    source = part.source
-    if source.data is None or not (source.media_type or "").startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(source.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None

@@ -34,6 +34,7 @@ from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import is_object_text
 from gatewright.wire.json_object import mend_surrogates
+from gatewright.wire.media import image_type
 
 _FEATURES: Final[dict[type, Feature]] = {
     Image: Feature.IMAGE_DATA,
@@ -244,6 +245,8 @@ class PartWriter:
 
     def _inline(self, part: Medium, source: Source, path: str) -> dict[str, Any]:
         media_type = source.media_type
+        if media_type is None and isinstance(part, Image):
+            media_type = image_type(source.data or "")
         if media_type is None:
             media_type = _DEFAULT_TYPES[type(part)]
             self._report.approximated(_FEATURES[type(part)], path, f"its media type is taken to be {media_type}")

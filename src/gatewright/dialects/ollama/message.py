@@ -6,7 +6,7 @@ objects. Older servers give calls no ids; then they are made up, always the same
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Raw
 
@@ -20,15 +20,7 @@ from gatewright.dialects.ollama.names import (
     own,
 )
 from gatewright.wire.json_object import JsonObject, render_json
-
-_MAGIC: Final = (
-    ("/9j/", "image/jpeg"),
-    ("iVBORw0KGgo", "image/png"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("Qk", "image/bmp"),
-)
-"""How the base64 of each format begins: the API tells no media types, and other dialects demand them."""
+from gatewright.wire.media import image_type
 
 
 def read_parts(message: JsonObject, call_seed: str) -> tuple[Part, ...]:
@@ -46,13 +38,9 @@ def read_parts(message: JsonObject, call_seed: str) -> tuple[Part, ...]:
 
 
 def read_images(message: JsonObject) -> list[Image]:
-    """Take the images of a message."""
+    """Take the images of a message. The API tells no media types, and other dialects demand them."""
     images = message.strings("images") or ()
-    return [Image(source=Source(media_type=_media_type(data), data=data)) for data in images]
-
-
-def _media_type(data: str) -> str | None:
-    return next((media_type for magic, media_type in _MAGIC if data.startswith(magic)), None)
+    return [Image(source=Source(media_type=image_type(data), data=data)) for data in images]
 
 
 def read_calls(message: JsonObject, call_seed: str, first: int = 0) -> list[ToolCall]:

@@ -6,8 +6,6 @@ they are written in the order of the calls.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, Final
 
 from gatewright.core.call_ids import is_made_up
@@ -28,6 +26,7 @@ from gatewright.core.chat import (
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.ollama.message import is_json_call, join_text, with_extra, write_call
 from gatewright.dialects.ollama.names import NAME, is_own, own
+from gatewright.wire.media import text_of_file
 
 _MEDIA: Final[dict[str, Feature]] = {"audio": Feature.AUDIO, "video": Feature.VIDEO, "file": Feature.DOCUMENT}
 
@@ -170,7 +169,7 @@ class MessageWriter:
             self._report.refused(media or Feature.IMAGE_URL, path, "the API takes images as base64 only")
 
     def _attach(self, part: Any, path: str, said: _Said, media: Feature | None) -> None:
-        text = _text_of(part) if isinstance(part, File) else None
+        text = text_of_file(part) if isinstance(part, File) else None
         feature = media or _MEDIA.get(part.__struct_config__.tag, Feature.DOCUMENT)
         if text is not None:
             self._report.approximated(feature, path, "sent as text of the message")
@@ -182,14 +181,3 @@ class MessageWriter:
 
     def _tell_cache(self, path: str) -> None:
         self._report.dropped(Feature.CACHE_MARK, path, "the server caches prompts by itself")
-
-
-def _text_of(part: File) -> str | None:
-    """The words of a text file; None for any other."""
-    source = part.source
-    if source.data is None or not (source.media_type or "").startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(source.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None

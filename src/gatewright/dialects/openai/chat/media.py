@@ -13,26 +13,10 @@ from msgspec import Raw
 from gatewright.core.chat import Audio, CacheMark, File, Image, Native, Part, Refusal, Source, Text, Video
 from gatewright.dialects.openai.chat.words import NAME, extended, own
 from gatewright.wire.json_object import JsonObject
+from gatewright.wire.media import read_data_url
 
 _AUDIO_FORMATS: Final = {"mpeg": "mp3", "mp3": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mp4": "m4a"}
 _AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
-
-
-def read_data_url(url: str) -> Source:
-    """Where a medium is that a URL names; `data:` URLs in base64 hold it themselves."""
-    if url[:5].lower() == "data:":
-        head, comma, data = url.partition(",")
-        media_type, mark, encoding = head[5:].rpartition(";")
-        if comma and mark and encoding.lower() == "base64":
-            return Source(media_type=media_type or None, data=data)
-    return Source(url=url)
-
-
-def write_data_url(source: Source) -> str | None:
-    """A URL for a medium; None when it is neither at one nor here."""
-    if source.data is not None:
-        return f"data:{source.media_type or ''};base64,{source.data}"
-    return source.url
 
 
 def audio_format(media_type: str | None) -> str:

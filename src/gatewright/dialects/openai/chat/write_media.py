@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import Any, assert_never
 
 from gatewright.core.chat import Audio, File, Image, Video
 from gatewright.core.loss import Feature, LossReport
-from gatewright.dialects.openai.chat.media import audio_format, form_of, inner_of, rest_of, write_data_url, write_image
+from gatewright.dialects.openai.chat.media import audio_format, form_of, inner_of, rest_of, write_image
 from gatewright.dialects.openai.chat.words import NAME
+from gatewright.wire.media import text_of_file, write_data_url
 
 Media = Image | Audio | Video | File
 
@@ -80,11 +80,10 @@ def _write_file(part: File, report: LossReport, path: str) -> dict[str, Any] | N
     if source.data is None and form != "url":
         report.refused(Feature.DOCUMENT, path, "chat completions take documents only inline or by file id")
         return None
-    if (source.media_type or "").startswith("text/") and source.data is not None and not _is_own(part):
-        text = _text_of(part, source.data)
-        if text is not None:
-            report.approximated(Feature.DOCUMENT, path, "the text document is sent as plain text")
-            return {"type": "text", "text": text}
+    text = None if _is_own(part) else text_of_file(part)
+    if text is not None:
+        report.approximated(Feature.DOCUMENT, path, "sent as text of the message")
+        return {"type": "text", "text": text}
     _tell_of_context(part, report, path)
     filename = source.filename or part.title
     if filename is None and not _is_own(part):
@@ -100,12 +99,3 @@ def _tell_of_context(part: File, report: LossReport, path: str) -> None:
         report.dropped(Feature.DOCUMENT, path, "what was said about the document is left out")
     if part.is_cited:
         report.dropped(Feature.CITATIONS, path, "citations of documents cannot be asked for")
-
-
-def _text_of(part: File, data: str) -> str | None:
-    try:
-        text = binascii.a2b_base64(data).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return None
-    head = [line for line in (part.title or part.source.filename, part.context) if line]
-    return "\n".join((*head, text))

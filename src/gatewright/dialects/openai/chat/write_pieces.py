@@ -9,10 +9,11 @@ from gatewright.core.chat import Audio, ChatRequest, Citation, Extension, Image,
 from gatewright.core.events import TokenLogprob
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.usage import Usage
-from gatewright.dialects.openai.chat.media import form_of, rest_of, write_data_url, write_image
+from gatewright.dialects.openai.chat.media import form_of, rest_of, write_image
 from gatewright.dialects.openai.chat.words import NAME, own
 from gatewright.dialects.openai.usage import render_usage
 from gatewright.wire.json_object import JsonObject
+from gatewright.wire.media import write_data_url
 
 
 def write_citation(citation: Citation, offset: int, report: LossReport) -> dict[str, Any] | None:

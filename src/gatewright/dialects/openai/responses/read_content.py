@@ -16,6 +16,7 @@ from gatewright.core.errors import Kind
 from gatewright.core.events import TokenLogprob
 from gatewright.dialects.openai.responses.names import NAME
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.media import read_data_url
 
 _EMPTY_LIST: Final = Raw(b"[]")
 _TRUE: Final = Raw(b"true")
@@ -169,9 +170,4 @@ def _read_file(fields: JsonObject) -> File:
 def _source(url: str | None, file_id: str | None) -> Source:
     if url is None:
         return Source(file_id=file_id, dialect=NAME)
-    if url.startswith("data:"):
-        head, comma, data = url[5:].partition(",")
-        media_type, mark, rest = head.partition(";base64")
-        if comma and mark and not rest:
-            return Source(media_type=media_type or None, data=data)
-    return Source(url=url)
+    return read_data_url(url)

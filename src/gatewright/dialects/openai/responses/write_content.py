@@ -11,6 +11,7 @@ from gatewright.core.chat import Citation, Extension, File, Image, Native, Part,
 from gatewright.core.events import TokenLogprob
 from gatewright.core.loss import Feature, LossReport
 from gatewright.dialects.openai.responses.names import NAME, object_members, own
+from gatewright.wire.media import write_data_url
 
 _FETCHED: Final = ("https://", "http://", "data:")
 _ENDINGS: Final = {
@@ -122,10 +123,6 @@ def _is_usable(source: Source, path: str, feature: Feature, report: LossReport) 
     return True
 
 
-def _data_url(source: Source, default: str) -> str:
-    return f"data:{source.media_type or default};base64,{source.data}"
-
-
 def _write_image(part: Image, path: str, report: LossReport, written: list[Any]) -> None:
     source = part.source
     if not _is_usable(source, path, Feature.IMAGE_URL, report):
@@ -135,7 +132,7 @@ def _write_image(part: Image, path: str, report: LossReport, written: list[Any])
     if source.file_id is not None:
         image["file_id"] = source.file_id
     else:
-        image["image_url"] = _data_url(source, "image/png") if source.data is not None else source.url
+        image["image_url"] = write_data_url(source, "image/png")
     if part.detail is not None:
         image["detail"] = part.detail
     written.append({**image, **part_rest(part.extra)})
@@ -159,7 +156,7 @@ def _write_file(part: File, path: str, report: LossReport, written: list[Any]) -
     else:
         is_ours = part.extra is not None and part.extra.dialect == NAME
         is_bare = is_ours and source.media_type is None
-        file["file_data"] = source.data if is_bare else _data_url(source, "application/pdf")
+        file["file_data"] = source.data if is_bare else write_data_url(source, "application/pdf")
     name = source.filename or part.title
     if name is None and "file_data" in file and source.media_type is not None:
         name = "document." + _ENDINGS.get(source.media_type, "bin")

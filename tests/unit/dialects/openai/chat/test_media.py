@@ -13,9 +13,7 @@ from gatewright.dialects.openai.chat.media import (
     audio_type,
     form_of,
     inner_of,
-    read_data_url,
     read_part,
-    write_data_url,
     write_image,
 )
 from gatewright.dialects.openai.chat.write_media import write_media
@@ -24,26 +22,6 @@ from gatewright.wire.json_object import JsonObject
 
 def part(value: Any) -> Part:
     return read_part(JsonObject.parse(msgspec.json.encode(value), "messages[0].content[0]"))
-
-
-@pytest.mark.parametrize(
-    ("url", "source"),
-    [
-        ("https://a/b.png", Source(url="https://a/b.png")),
-        ("data:image/png;base64,AAAA", Source(media_type="image/png", data="AAAA")),
-        ("DATA:image/png;BASE64,AA==", Source(media_type="image/png", data="AA==")),
-        ("data:text/plain,hello", Source(url="data:text/plain,hello")),
-        ("data:;base64,AAAA", Source(data="AAAA")),
-    ],
-)
-def test_urls(url: str, source: Source) -> None:
-    assert read_data_url(url) == source
-
-
-def test_a_url_for_a_source() -> None:
-    assert write_data_url(Source(media_type="image/png", data="AA==")) == "data:image/png;base64,AA=="
-    assert write_data_url(Source(url="https://a")) == "https://a"
-    assert write_data_url(Source(file_id="f")) is None
 
 
 @pytest.mark.parametrize(
