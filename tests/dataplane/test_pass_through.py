@@ -152,8 +152,13 @@ class Parts(NamedTuple):
 def running() -> Iterator[Parts]:
     with ScriptedUpstream() as upstream:
         config = build_config(
-            {"first": {"url": upstream.url}, "second": {"url": upstream.url}},
             {
+                "first": {"url": upstream.url, "share_account": True},
+                "second": {"url": upstream.url, "share_account": True},
+                "closed": {"url": upstream.url},
+            },
+            {
+                "closed": {"targets": [{"provider": "closed", "model": "up"}]},
                 "painter": {"targets": [{"provider": "first", "model": "up-image"}]},
                 "listener": {"targets": [{"provider": "first", "model": "up-listen"}]},
                 "speaker": {"targets": [{"provider": "first", "model": "up-speak"}]},
@@ -566,3 +571,8 @@ def test_a_transcripts_usage_is_in_its_last_event(parts: Parts) -> None:
     answer = raw(parts, "/v1/audio/transcriptions", body, FORM)
     line = logged(parts, answer.header("x-request-id") or "")
     assert (line["input_tokens"], line["output_tokens"], line["stream"]) == (14, 2, True)
+
+
+def test_an_account_that_was_not_opened_stays_closed(parts: Parts) -> None:
+    with pytest.raises(openai.BadRequestError, match="share_account"):
+        parts.client.files.list(extra_headers={"x-gatewright-model": "closed"})

@@ -116,6 +116,9 @@ class ProviderConfig(Document, frozen=True):
     """Certificate checks and client certificate."""
     proxy: str | None = None
     """`http://host:port` of an egress proxy (CONNECT); `none` ignores HTTPS_PROXY from the environment."""
+    share_account: bool = False
+    """Whether every caller may list, read and delete the files and batches that the provider's account holds. They
+    belong to the account, not to a caller; off, `/v1/files` and `/v1/batches` are not served for this provider."""
     max_connections: Positive = 1024
     """Open connections per worker to this provider; beyond it requests wait for one, up to `connect_s`."""
 

@@ -95,7 +95,7 @@ async def _pass_through(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
         answer = await send(target.upstream, request)
     finally:
         x.upstream_s += ports.now() - x.sent_s
-    if answer.status != 200:
+    if not 200 <= answer.status < 300:
         raise _failure(dialect, target, answer, is_identity=True)
     chain: Chain = x.chain
     headers = passed_headers(surface, answer)
@@ -107,7 +107,7 @@ async def _pass_through(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     body, content_type = read_passed(x, dialect, surface, answer, body, _published(x, target))
     for hook in chain.on_response:
         body = hook(x, body)
-    return Reply(200, body, content_type, headers)
+    return Reply(answer.status, body, content_type, headers)
 
 
 async def fail_over(x: Exchange, dialect: Dialect, ports: Ports, send: Send, error: GatewayError) -> Reply | OpenStream:

@@ -36,6 +36,7 @@ _FILE_NAME: Final = b"content-disposition"
 _BODILESS: Final = frozenset((b"GET", b"DELETE"))
 _TEXT: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]{1,1024}\Z")
 _QUERY: Final = re.compile(rb"[!-\"$-~]*\Z")
+_ACCOUNT_HINT: Final = " What an account holds is offered only where an operator wrote `share_account: true`."
 _string_decoder = msgspec.json.Decoder(str)
 
 
@@ -103,7 +104,8 @@ def _holder(snapshot: Snapshot, dialect: Dialect) -> PublishedModel:
     holder, providers = snapshot.holder_of(dialect.name)
     if holder is None:
         raise GatewayError(
-            Kind.UNSUPPORTED_FEATURE, f"No model's provider speaks {dialect.name} here, so this cannot be called."
+            Kind.UNSUPPORTED_FEATURE,
+            f"No provider here offers {dialect.name}, so this cannot be called.{_ACCOUNT_HINT}",
         )
     if providers > 1:
         raise _malformed(
@@ -133,7 +135,8 @@ def choose_target(x: Exchange, dialect: Dialect, surface: Surface) -> BoundTarge
         if not able:
             raise GatewayError(
                 Kind.UNSUPPORTED_FEATURE,
-                f"The model `{model.name}` cannot be called here: its provider does not speak {dialect.name}.",
+                f"The model `{model.name}` cannot be called here: its provider does not offer {dialect.name}."
+                + ("" if surface.names_model else _ACCOUNT_HINT),
                 param="model",
             )
         x.target, *x.others = able

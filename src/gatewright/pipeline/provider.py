@@ -14,6 +14,7 @@ from gatewright import __version__
 from gatewright.config.documents import ProviderConfig, UpstreamTimeouts, UpstreamTls
 from gatewright.core.secret import Secret
 from gatewright.core.traits import Traits
+from gatewright.dialects import DIALECTS
 
 C = TypeVar("C", bound=ProviderConfig)
 
@@ -26,6 +27,12 @@ CONTENT_TYPE_LINE: Final = b"content-type: application/json\r\n"
 _OURS: Final = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
 )
+
+
+_OF_THE_ACCOUNT: Final = frozenset(
+    dialect.name for dialect in DIALECTS if not any(surface.names_model for surface in dialect.surfaces)
+)
+"""Dialects of what a provider's account holds, whoever put it there."""
 
 
 class Origin(Struct, frozen=True):
@@ -129,7 +136,11 @@ def build_upstream(
             max_connections=config.max_connections,
             connect_s=config.timeouts.connect_s,
         ),
-        paths={dialect: base + path for dialect, path in paths.items()},
+        paths={
+            dialect: base + path
+            for dialect, path in paths.items()
+            if config.share_account or dialect not in _OF_THE_ACCOUNT
+        },
         head=_render_head(parts.netloc, config, credential),
         timeouts=config.timeouts,
         traits=traits or Traits(),

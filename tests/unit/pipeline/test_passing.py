@@ -57,10 +57,10 @@ MODELS: dict[str, Any] = {
 def snapshot(world: World, *names: str) -> Any:
     document = {
         "providers": {
-            "a": {"type": "all", "url": "http://a.test/v1"},
-            "b": {"type": "all", "url": "http://b.test/v1"},
-            "deaf": {"type": "deaf", "url": "http://deaf.test/v1"},
-            "azure": {"type": "azure", "url": "http://azure.test/v1"},
+            "a": {"type": "all", "url": "http://a.test/v1", "share_account": True},
+            "b": {"type": "all", "url": "http://b.test/v1", "share_account": True},
+            "deaf": {"type": "deaf", "url": "http://deaf.test/v1", "share_account": True},
+            "azure": {"type": "azure", "url": "http://azure.test/v1", "share_account": True},
         },
         "models": {name: {"targets": MODELS[name]} for name in names or MODELS},
     }
@@ -228,7 +228,7 @@ def test_of_the_clients_headers_only_those_of_the_api_go_on() -> None:
         (IMAGES, b'{"model": 7}', {}, Kind.MALFORMED_REQUEST, "`model` must be a string"),
         (IMAGES, b'{"model": "nobody"}', {}, Kind.MODEL_NOT_FOUND, "no model `nobody`"),
         (IMAGES, b"{}", {"x_gatewright_model": b"\xff"}, Kind.MODEL_NOT_FOUND, "no model"),
-        (IMAGES, b'{"model": "deaf"}', {}, Kind.UNSUPPORTED_FEATURE, "does not speak openai.images.generations"),
+        (IMAGES, b'{"model": "deaf"}', {}, Kind.UNSUPPORTED_FEATURE, "does not offer openai.images.generations"),
         (EDITS, form(b"m"), {"content_type": b"multipart/form-data"}, Kind.MALFORMED_REQUEST, "names no boundary"),
         (EDITS, form(b"m") + form(b"m"), {"content_type": FORM_TYPE}, Kind.MALFORMED_REQUEST, "cannot be read"),
         (EDITS, form(None), {"content_type": FORM_TYPE}, Kind.MALFORMED_REQUEST, "names no model"),
@@ -236,7 +236,7 @@ def test_of_the_clients_headers_only_those_of_the_api_go_on() -> None:
         (EDITS, form(b"m"), {}, Kind.MALFORMED_REQUEST, "with its Content-Type"),
         (FILES, b"", {}, Kind.MALFORMED_REQUEST, "3 speak openai.files"),
         (FILES, b"", {"x_gatewright_model": b"nobody"}, Kind.MODEL_NOT_FOUND, "nobody"),
-        (FILES, b"", {"x_gatewright_model": b"deaf"}, Kind.UNSUPPORTED_FEATURE, "does not speak openai.files"),
+        (FILES, b"", {"x_gatewright_model": b"deaf"}, Kind.UNSUPPORTED_FEATURE, "does not offer openai.files"),
     ],
 )
 def test_who_is_meant_must_be_clear(
@@ -364,7 +364,7 @@ def test_an_answer_that_must_be_an_object_and_is_none_is_a_bad_one(dialect: Dial
         (400, Kind.UPSTREAM_REJECTED),
         (404, Kind.UPSTREAM_REJECTED),
         (401, Kind.UPSTREAM_CREDENTIAL_REJECTED),
-        (201, Kind.UPSTREAM_BAD_RESPONSE),
+        (302, Kind.UPSTREAM_BAD_RESPONSE),
     ],
 )
 def test_errors_are_judged_as_everywhere(status: int, kind: Kind) -> None:
@@ -400,3 +400,11 @@ def test_a_stream_where_there_is_none_is_a_bad_answer_and_closed(dialect: Dialec
     call = Call(dialect, b'{"model": "m"}', answer, x_gatewright_model=b"m")
     assert call.refused().kind is Kind.UPSTREAM_BAD_RESPONSE
     assert answer.aborted
+
+
+def test_a_made_thing_is_told_with_its_own_status() -> None:
+    reply = Call(
+        FILES, b"", Answer(201, b'{"id": "file-1"}', content_type=b"application/json"), x_gatewright_model=b"m"
+    ).run()
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.body) == (201, b'{"id": "file-1"}')

@@ -11,7 +11,7 @@ every_row = pytest.mark.parametrize("row", ROWS, ids=[row.type for row in ROWS])
 
 
 def build(kind: str, *, key: str | None = "sk-1", url: str | None = None) -> Upstream:
-    config = Config(type=kind, key=None if key is None else Secret(key), url=url)
+    config = Config(type=kind, key=None if key is None else Secret(key), url=url, share_account=True)
     upstream: Upstream = TYPES[kind].build("here", config)
     return upstream
 
