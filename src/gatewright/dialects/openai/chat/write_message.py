@@ -24,7 +24,7 @@ from gatewright.core.chat import (
     ToolResult,
     Video,
 )
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.chat.media import form_of, rest_of, write_image
 from gatewright.dialects.openai.chat.reasoning import (
@@ -105,6 +105,8 @@ class MessageWriter:
 
     def _message(self, message: Message, role: str, content: Any) -> dict[str, Any]:
         named = {} if message.name is None else {"name": message.name}
+        if content is None and role != "assistant":
+            content = ""  # all parts were left out; null is refused in all but an assistant's messages
         return {"role": role, "content": content, **named, **own(message.extra)}
 
     def _write_text(self, part: Text, path: str) -> dict[str, Any]:
@@ -119,11 +121,11 @@ class MessageWriter:
             self._has_told_cache = True
             self._report.dropped(Feature.CACHE_MARK, path, "the provider chooses by itself what it caches")
 
-    def _refuse(self, part: Part, path: str, note: str) -> None:
+    def _refuse(self, part: Part, path: str, note: str, role: Role = "user") -> None:
         match part:
             case Native():
                 if part.dialect != NAME:
-                    self._report.dropped(Feature.NATIVE_TOOLS, path, f"`{part.kind}` is a part of another vendor's")
+                    tell_native(part, role, path, self._report)
             case Audio():
                 self._report.refused(Feature.AUDIO, path, note)
             case Video():
@@ -158,10 +160,6 @@ class MessageWriter:
                         content.append(written)
                 case Native(dialect=dialect) if dialect == NAME:
                     content.append(part.raw)
-                case Native():
-                    self._report.refused(
-                        Feature.NATIVE_TOOLS, where, f"`{part.kind}` is a part that only its own vendor knows"
-                    )
                 case _:
                     self._refuse(part, where, "it cannot stand in a user's message")
         if content or not has_results:
@@ -238,7 +236,7 @@ class MessageWriter:
                 case Image() | Audio() | Video() | File():
                     self._write_made_medium(part, out, content, where)
                 case _:
-                    self._refuse(part, where, "it cannot stand in an assistant's message")
+                    self._refuse(part, where, "it cannot stand in an assistant's message", "assistant")
         if thoughts:
             member = self._traits.reasoning_member
             out[member] = "\n\n".join(([out[member]] if member in out else []) + thoughts)
