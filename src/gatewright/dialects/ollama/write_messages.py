@@ -18,12 +18,13 @@ from gatewright.core.chat import (
     Part,
     Reasoning,
     Refusal,
+    Role,
     Text,
     ToolCall,
     ToolResult,
     tool_names,
 )
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.ollama.message import is_json_call, join_text, with_extra, write_call
 from gatewright.dialects.ollama.names import NAME, is_own, own
 from gatewright.wire.media import text_of_file
@@ -58,8 +59,9 @@ class MessageWriter:
         self._request = request
         self._report = report
         self._names = tool_names(request.messages)
+        self._called = 0
         self._places: dict[str, int] = {}
-        """Call id → its place among the calls of the latest turn."""
+        """Call id → its place among the calls of the conversation, the latest call of an id."""
 
     def write(self) -> list[dict[str, Any]]:
         """The messages, in order. Tells the report whatever is not carried over exactly."""
@@ -85,7 +87,7 @@ class MessageWriter:
         for number, part in enumerate(message.parts):
             at = f"{path}.parts[{number}]"
             if isinstance(part, ToolResult):
-                results.append((self._places.get(part.call_id, len(self._places)), self._write_result(part, at)))
+                results.append((self._places.get(part.call_id, self._called + 1), self._write_result(part, at)))
             else:
                 rest.append((at, part))
         return results, rest
@@ -101,16 +103,18 @@ class MessageWriter:
             role = "system"
         said = _Said()
         for at, part in parts:
-            self._say(part, at, said)
+            self._say(part, at, said, message.role)
         if role == "assistant":
             calls = [part for _, part in parts if isinstance(part, ToolCall)]
-            self._places = {call.id: place for place, call in enumerate(calls)} or self._places
+            for call in calls:
+                self._called += 1
+                self._places[call.id] = self._called
         return with_extra(said.render(role), message.extra)
 
     def _write_result(self, result: ToolResult, path: str) -> dict[str, Any]:
         said = _Said()
         for number, part in enumerate(result.content):
-            self._say(part, f"{path}.content[{number}]", said, media=Feature.TOOL_RESULT_MEDIA)
+            self._say(part, f"{path}.content[{number}]", said, "user", media=Feature.TOOL_RESULT_MEDIA)
         if result.is_error:
             self._report.approximated(Feature.TOOL_RESULT_ERROR, path, "the API has no mark for failed calls")
         if result.cache is not None:
@@ -127,11 +131,12 @@ class MessageWriter:
             message["tool_call_id"] = result.call_id
         return message | members
 
-    def _say(self, part: Part, path: str, said: _Said, media: Feature | None = None) -> None:
+    def _say(self, part: Part, path: str, said: _Said, role: Role, media: Feature | None = None) -> None:
         if getattr(part, "cache", None) is not None:
             self._tell_cache(path)
         match part:
             case Text(text=text):
+                self._tell_text(part, path)
                 said.texts.append(text)
             case Refusal(text=text):
                 self._report.approximated(Feature.REFUSAL, path, "sent as plain words")
@@ -141,13 +146,24 @@ class MessageWriter:
             case ToolCall():
                 if not is_json_call(part):
                     self._report.approximated(Feature.CUSTOM_TOOLS, path, "its arguments are wrapped in an object")
+                if part.signature is not None:
+                    self._tell_signature(path)
                 said.calls.append(write_call(part))
             case Image():
                 self._show(part, path, said, media)
-            case Native(dialect=dialect, kind=kind):
-                self._report.dropped(Feature.NATIVE_TOOLS, path, f"a {kind} of {dialect} means nothing to it")
+            case Native():
+                tell_native(part, role, path, self._report)
             case _:
                 self._attach(part, path, said, media)
+
+    def _tell_text(self, part: Text, path: str) -> None:
+        if part.citations:
+            self._report.dropped(Feature.CITATIONS, path, "the API takes no citations back")
+        if part.signature is not None:
+            self._tell_signature(path)
+
+    def _tell_signature(self, path: str) -> None:
+        self._report.dropped(Feature.REASONING_REPLAY, path, "the API has no place for signatures")
 
     def _think(self, part: Reasoning, path: str, said: _Said) -> None:
         blob = part.encrypted or part.signature
@@ -173,6 +189,8 @@ class MessageWriter:
         feature = media or _MEDIA.get(part.__struct_config__.tag, Feature.DOCUMENT)
         if text is not None:
             self._report.approximated(feature, path, "sent as text of the message")
+            if part.is_cited:
+                self._report.dropped(Feature.CITATIONS, path, "the API does not cite documents")
             said.texts.append(text)
         elif getattr(part, "source", None) is not None and part.source.file_id is not None:
             self._report.refused(Feature.FILE_ID, path, "the API has no uploaded files")

@@ -130,6 +130,12 @@ def test_roles_and_names() -> None:
     ]
 
 
+def test_results_keep_the_order_of_calls_in_messages_in_a_row() -> None:
+    calls = [Message(role="assistant", parts=(ToolCall(id=name, name=name, arguments="{}"),)) for name in ("a", "b")]
+    messages, _ = write(*calls, user(ToolResult(call_id="b"), ToolResult(call_id="a"), ToolResult(call_id="x")))
+    assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == ["a", "b", "x"]
+
+
 def test_results_with_more_than_text() -> None:
     content = (Text(text="t"), Image(source=Source(data="AAAA")), Image(source=Source(url="https://a.example/b")))
     messages, losses = write(user(ToolResult(call_id="c", name="f", content=content, is_error=True)))
