@@ -73,7 +73,7 @@ def _event(name: str, members: dict[str, Any]) -> bytes:
 class _Open:
     """A part that is being written."""
 
-    __slots__ = ("content", "extra", "index", "is_empty", "prefix", "signature")
+    __slots__ = ("content", "extra", "index", "is_empty", "is_plain", "prefix", "signature")
 
     def __init__(self, content: Part) -> None:
         self.content = content
@@ -83,6 +83,8 @@ class _Open:
         self.prefix = b""
         """What stands before the string of a delta."""
         self.is_empty = True
+        self.is_plain = False
+        """Whether its block has begun and takes more of its string as it is."""
         self.signature: list[Opaque] = []
 
 
@@ -119,6 +121,10 @@ class StreamEncoder:
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The wire's bytes for `events`."""
+        if len(events) == 1 and isinstance(only := events[0], Delta):  # nearly always
+            opened = self._open.get(only.part)
+            if opened is not None and opened.is_plain and only.text and only.choice == 0:
+                return b"%b%b%b" % (opened.prefix, _encode(only.text), _END)
         for event in events:
             if isinstance(event, Delta):
                 opened = self._open.get(event.part)
@@ -252,6 +258,7 @@ class StreamEncoder:
             self._write(opened, _encode(str(_encode(text)[1:-1], "utf-8")))
             return
         opened.is_empty = False
+        opened.is_plain = True
         self._out.append(opened.prefix + _encode(text) + _END)
 
     def _write(self, opened: _Open, text: bytes) -> None:

@@ -142,6 +142,16 @@ class ChoiceReader:
             out.append(Delta(self.index, self.open, text))
         self.thoughts.append(text)
 
+    def continue_call(self, number: int, text: str) -> list[Event] | None:
+        """More arguments of the call of this index; None when it has not begun, or takes no more."""
+        call = self._by_index.get(number)
+        if call is None or not call.has_begun or call.is_closed or call.is_custom:
+            return None
+        if not text:
+            return []
+        call.arguments.append(text)
+        return [Delta(self.index, call.part, text)]
+
     # -- one piece
 
     def read(self, piece: JsonObject, out: list[Event]) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import KEEP_ALIVE, Delta, Event, Failure
-from gatewright.dialects.openai.chat.read_answer import UPSTREAM, AnswerReader
+from gatewright.dialects.openai.chat.read_answer import UPSTREAM, AnswerReader, ChoiceReader
 from gatewright.wire.json_object import JsonObject
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
@@ -22,13 +22,28 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """A base64 image in one event fits."""
 
 
+class _Function(Struct, gc=False):
+    arguments: Any = None
+    name: Any = None
+
+
+class _Piece(Struct, gc=False):
+    """More of a tool call."""
+
+    index: int
+    function: _Function
+    id: Any = None
+    type: Any = None
+    extra_content: Any = None
+
+
 class _Delta(Struct, gc=False):
-    """A delta; members other than the first three are not read here."""
+    """A delta; members other than the first four are not read here."""
 
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
-    tool_calls: Any = None
+    tool_calls: list[_Piece] | None = None
     refusal: Any = None
     function_call: Any = None
     reasoning_details: Any = None
@@ -40,8 +55,8 @@ class _Delta(Struct, gc=False):
 
 
 class _Choice(Struct, gc=False):
+    delta: _Delta
     index: int = 0
-    delta: _Delta | None = None
     finish_reason: Any = None
     logprobs: Any = None
     error: Any = None
@@ -68,6 +83,18 @@ class ChunkDecoder:
         """See `StreamDecoder.feed`."""
         if self._is_over:
             return []
+        if (
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1:] == b"\n"
+            and b"\r" not in data
+            and not self._buffer.held
+        ):  # nearly every piece is one event of one line
+            plain = self.read_plain(data[6:-2])
+            if plain is None:
+                plain = []
+                self._read_data(data[6:-2], plain)
+            return plain
         try:
             block = self._buffer.feed(data)
         except ValueError as error:
@@ -95,6 +122,10 @@ class ChunkDecoder:
 
     # -- the API's own
 
+    def read_plain(self, data: bytes) -> list[Event] | None:
+        """Read the JSON of one event that only adds to what is open; None for all others."""
+        return None
+
     def read_chunk(self, data: bytes, out: list[Event]) -> None:
         """Read the JSON of one event. Raises GatewayError (upstream_bad_response)."""
         raise NotImplementedError
@@ -121,7 +152,12 @@ class ChunkDecoder:
 
     def _read_event(self, event: bytes, out: list[Event]) -> None:
         if event[:6] == b"data: " and event.find(b"\n") == len(event) - 2:
-            self._read_data(event[6:-2], out)
+            data = event[6:-2]
+            plain = self.read_plain(data)
+            if plain is None:
+                self._read_data(data, out)
+            else:
+                out += plain
             return
         data = event_data(event)
         if data:
@@ -153,54 +189,40 @@ class ChatDecoder(ChunkDecoder):
         super().__init__()
         self._reader = AnswerReader()
 
-    def read_chunk(self, data: bytes, out: list[Event]) -> None:
-        if self._reader.has_started:
-            try:
-                chunk = _decoder.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
-            else:
-                if self._read_plain(chunk, out):
-                    return
-        self._reader.read(JsonObject.parse(data, "", UPSTREAM), out)
-
-    def _read_plain(self, chunk: _Chunk, out: list[Event]) -> bool:
-        """Read a chunk that only adds text or thoughts to one choice; false when it may hold more."""
+    def read_plain(self, data: bytes) -> list[Event] | None:
+        """See `ChunkDecoder.read_plain`: text, thoughts or arguments that continue what one choice began."""
+        try:
+            chunk = _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
         choices = chunk.choices
         if len(choices) != 1 or chunk.usage or chunk.error or chunk.x_groq:
-            return False
+            return None
         choice = choices[0]
-        delta = choice.delta
         reader = self._reader.choices.get(choice.index)
+        if reader is None or choice.finish_reason is not None or choice.logprobs or choice.error:
+            return None
+        delta = choice.delta
         if (
-            reader is None
-            or delta is None
-            or choice.finish_reason is not None
-            or choice.logprobs
-            or choice.error
-            or _has_more(delta)
+            delta.refusal
+            or delta.function_call
+            or delta.reasoning_details
+            or delta.thinking_blocks
+            or delta.annotations
+            or delta.audio
+            or delta.images
+            or delta.extra_content
         ):
-            return False
-        text, thoughts, others = delta.content, delta.reasoning_content, delta.reasoning
-        if (
-            type(text) is str
-            and text
-            and reader.open_kind == "text"
-            and reader.open >= 0
-            and not thoughts
-            and not others
-        ):
-            out.append(Delta(choice.index, reader.open, text))
-            return True
-        if not (_is_string(text) and _is_string(thoughts) and _is_string(others)):
-            return False
-        if thoughts:
-            reader.add_thoughts(thoughts, "reasoning_content", out)
-        elif others:
-            reader.add_thoughts(others, "reasoning", out)
-        if text:
-            reader.add_text(text, out)
-        return True
+            return None
+        text, thoughts = delta.content, delta.reasoning_content or delta.reasoning
+        if delta.tool_calls:
+            return None if text or thoughts else _read_arguments(reader, delta.tool_calls)
+        if type(text) is str and text and not thoughts and reader.open_kind == "text" and reader.open >= 0:
+            return [Delta(choice.index, reader.open, text)]
+        return _read_strings(reader, delta)
+
+    def read_chunk(self, data: bytes, out: list[Event]) -> None:
+        self._reader.read(JsonObject.parse(data, "", UPSTREAM), out)
 
     def is_finished(self) -> bool:
         choices = self._reader.choices
@@ -214,19 +236,29 @@ class ChatDecoder(ChunkDecoder):
         self._reader.end(out)
 
 
+def _read_strings(reader: ChoiceReader, delta: _Delta) -> list[Event] | None:
+    """The thoughts and the text of a delta that holds nothing else."""
+    text, thoughts, others = delta.content, delta.reasoning_content, delta.reasoning
+    if not (_is_string(text) and _is_string(thoughts) and _is_string(others)):
+        return None
+    out: list[Event] = []
+    if thoughts:
+        reader.add_thoughts(thoughts, "reasoning_content", out)
+    elif others:
+        reader.add_thoughts(others, "reasoning", out)
+    if text:
+        reader.add_text(text, out)
+    return out
+
+
+def _read_arguments(reader: ChoiceReader, pieces: list[_Piece]) -> list[Event] | None:
+    """More of the arguments of one call that has begun."""
+    piece = pieces[0]
+    text = piece.function.arguments
+    if len(pieces) > 1 or piece.id or piece.type == "custom" or piece.extra_content or piece.function.name:
+        return None
+    return reader.continue_call(piece.index, text) if type(text) is str else None
+
+
 def _is_string(value: Any) -> bool:
     return value is None or type(value) is str
-
-
-def _has_more(delta: _Delta) -> bool:
-    return bool(
-        delta.tool_calls
-        or delta.refusal
-        or delta.function_call
-        or delta.reasoning_details
-        or delta.thinking_blocks
-        or delta.annotations
-        or delta.audio
-        or delta.images
-        or delta.extra_content
-    )

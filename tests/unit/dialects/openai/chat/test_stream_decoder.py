@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from tests.unit.dialects.openai.chat.answers import chunk, decode, stream
 
 from gatewright.core.chat import Text
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.events import KEEP_ALIVE, Failure, Finish, fold
+from gatewright.core.events import KEEP_ALIVE, Delta, Event, Failure, Finish, fold
 from gatewright.dialects.openai.chat.stream_decoder import ChatDecoder
 
 HELLO = stream(chunk({"content": "Hällo"}), chunk({"content": " \U0001f600"}), chunk({}, "stop"))
@@ -101,13 +103,49 @@ def test_halves_of_surrogate_pairs_are_mended() -> None:
     assert fold(decode(text)).choices[0].parts == (Text(text="a\ufffd"),)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["content", "reasoning_content"]), st.text(min_size=1)), max_size=8))
-def test_the_quick_way_and_the_long_way_agree(deltas: list[tuple[str, str]]) -> None:
-    plain = [chunk({member: text}) for member, text in deltas]
-    # An empty `x_groq.usage` changes nothing but sends a chunk the long way.
+_strings = st.fixed_dictionaries(
+    {}, optional={name: st.text() for name in ("content", "reasoning_content", "reasoning", "refusal")}
+)
+_pieces = st.fixed_dictionaries(
+    {
+        "index": st.integers(0, 1),
+        "function": st.fixed_dictionaries(
+            {"arguments": st.sampled_from(["{", "}", "", "{}", None])},
+            optional={"name": st.sampled_from(["f", "", None])},
+        ),
+    },
+    optional={"id": st.sampled_from(["a", "b", "", None]), "type": st.sampled_from(["function", "custom", None])},
+)
+_deltas = _strings | st.lists(_pieces, min_size=1, max_size=2).map(
+    lambda pieces: {"content": None, "tool_calls": pieces}
+)
+
+
+def _said(data: bytes) -> list[Event]:
+    """The events between `Start` and `Finish`; empty members, which the long way keeps, are in the latter."""
+    return [event for event in decode(data)[1:] if not isinstance(event, Finish)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_deltas, max_size=8))
+def test_the_quick_way_and_the_long_way_agree(deltas: list[dict[str, Any]]) -> None:
+    plain = [chunk({"content": "a"}), *(chunk(delta) for delta in deltas)]
+    # An `x_groq` without usage changes nothing but sends a chunk the long way.
     long = [{**item, "x_groq": {"id": 1}} for item in plain]
-    assert decode(stream(*plain, chunk({}, "stop")))[1:] == decode(stream(*long, chunk({}, "stop")))[1:]
+    assert _said(stream(*plain, chunk({}, "stop"))) == _said(stream(*long, chunk({}, "stop")))
+    alone = ChatDecoder()
+    pieces = [stream(item, done=False) for item in (*plain, chunk({}, "stop"))]
+    assert [event for piece in pieces for event in alone.feed(piece)] + alone.end() == decode(b"".join(pieces))
+
+
+def test_more_of_a_call_is_one_event() -> None:
+    """Arguments of a call that has begun, with which most of a stream of calls is filled."""
+    decoder = ChatDecoder()
+    begin = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    decoder.feed(stream(chunk({"tool_calls": [begin]}), done=False))
+    for text in ('{"a', '":1', "}"):
+        more = chunk({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
+        assert decoder.feed(stream(more, done=False)) == [Delta(0, 0, text)]
 
 
 @settings(max_examples=150, deadline=None)
