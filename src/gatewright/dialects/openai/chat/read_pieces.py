@@ -16,6 +16,7 @@ from gatewright.wire.json_object import JsonObject
 
 def read_citation(note: JsonObject) -> Citation:
     """An element of `annotations`; what is no `url_citation` is kept for this dialect alone."""
+    note.drop("index")  # its place among the others, by which streams are joined
     raw = note.peek("url_citation")
     cited = None if raw is None else note.object("url_citation")
     if cited is None:

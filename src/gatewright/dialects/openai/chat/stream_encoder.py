@@ -75,10 +75,11 @@ class _Part:
 class _Choice:
     """A choice being written."""
 
-    __slots__ = ("entries", "has_function", "has_thoughts", "length", "thoughts", "tools")
+    __slots__ = ("citations", "entries", "has_function", "has_thoughts", "length", "thoughts", "tools")
 
     def __init__(self) -> None:
         self.tools = 0
+        self.citations = 0
         self.entries = 0
         self.length = 0
         self.has_thoughts = False
@@ -270,7 +271,11 @@ class ChatEncoder:
         written = [write_citation(citation, offset, self._report) for citation in citations]
         found = [note for note in written if note is not None]
         if found:
-            self._chunk(index, {"annotations": found}, out)
+            choice = self._choices[index]
+            # The vendor's library joins lists by the index of their entries, and raises when a second list has none.
+            numbered = [{"index": number, **note} for number, note in enumerate(found, choice.citations)]
+            choice.citations += len(found)
+            self._chunk(index, {"annotations": numbered}, out)
 
     def _end_part(self, event: PartEnd, out: list[bytes]) -> None:
         part = self._parts.pop((event.choice, event.part), None)

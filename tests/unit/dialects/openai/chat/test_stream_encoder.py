@@ -216,6 +216,7 @@ def test_rare_parts() -> None:
     found = deltas(encode(unfold(response(*parts)), ask))
     notes = [delta["annotations"][0]["url_citation"] for delta in found if "annotations" in delta]
     assert [(note["url"], note["start_index"]) for note in notes] == [("u", 0), ("v", 2)]
+    assert [note["index"] for delta in found for note in delta.get("annotations", ())] == [0, 1]
     assert {"refusal": "no"} in found
     assert {"audio": {"id": "a1", "data": "AAAA", "transcript": "t"}} in found
     assert any("images" in delta for delta in found)
