@@ -58,22 +58,29 @@ class Parts(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    """Both gateways, for all suites."""
-    from clients.told import close_all
-    from plays.stage import Stage
-
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A file with a certificate for localhost and its key, and one with the authority that signed it."""
     folder = tmp_path_factory.mktemp("tls")
     authority, leaf = trustme.CA(), folder / "leaf.pem"
     authority.cert_pem.write_to_path(folder / "ca.pem")
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(leaf)
+    return str(leaf), str(folder / "ca.pem")
+
+
+@pytest.fixture(scope="session")
+def running(certificate: tuple[str, str]) -> Iterator[Parts]:
+    """Both gateways, for all suites."""
+    from clients.told import close_all
+    from plays.stage import Stage
+
+    leaf, ca = certificate
     with ScriptedUpstream() as upstream, pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_BEARER_TOKEN_BEDROCK", KEY)
         stage = Stage(upstream)
         config = build_config(**stage.configure())
-        tls = {"certificate": str(leaf), "key": str(leaf)}
+        tls = {"certificate": leaf, "key": leaf}
         with run_gateway(config) as gateway, run_gateway({**config, "tls": tls}) as secure:
-            yield Parts(stage, upstream, gateway, secure, str(folder / "ca.pem"))
+            yield Parts(stage, upstream, gateway, secure, ca)
             close_all()
 
 

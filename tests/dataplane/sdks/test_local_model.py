@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import trustme
 from clients.all import CLIENTS
 from clients.told import Address
 from suite import KEY
@@ -27,17 +25,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+def address(certificate: tuple[str, str]) -> Iterator[Address]:
     """A gateway with TLS, which is what boto3 wants, so that one does for all."""
-    folder: Path = tmp_path_factory.mktemp("tls")
-    authority, leaf = trustme.CA(), folder / "leaf.pem"
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(leaf)
+    leaf, ca = certificate
     config = {
         "providers": {"laptop": {"type": "local"}},
         "models": {"assistant": {"targets": [{"provider": "laptop", "model": "smollm2"}]}},
         "consumers": {"acme": {"teams": {"search": {"apps": {"indexer": {"keys": [key_hash(KEY)]}}}}}},
-        "tls": {"certificate": str(leaf), "key": str(leaf)},
+        "tls": {"certificate": leaf, "key": leaf},
     }
     with (
         GatewayProcess(config, environment={"GATEWRIGHT_MODELS": str(models_dir())}) as gateway,
@@ -46,8 +41,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
         gateway.wait_for(lambda: b'"reasons":[]' in gateway.admin("/readyz")[1], 30.0)
         environment.setenv("AWS_BEARER_TOKEN_BEDROCK", KEY)
         # What the other SDKs' HTTP clients trust.
-        environment.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
-        yield Address(f"https://localhost:{gateway.address[1]}", KEY, str(folder / "ca.pem"))
+        environment.setenv("SSL_CERT_FILE", ca)
+        yield Address(f"https://localhost:{gateway.address[1]}", KEY, ca)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])

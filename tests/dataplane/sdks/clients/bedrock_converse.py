@@ -81,7 +81,7 @@ class ConverseTalk:
         ]
         cached = usage.get("cacheReadInputTokens", 0)
         return Told(
-            "".join(block["text"] for block in blocks if "text" in block),
+            "".join(map(_text, blocks)),
             "".join(thought.get("text", "") for thought in thoughts),
             tuple(
                 (block["toolUse"]["toolUseId"], block["toolUse"]["name"], block["toolUse"]["input"])
@@ -89,12 +89,21 @@ class ConverseTalk:
                 if "toolUse" in block
             ),
             finish,
-            {
+            {}
+            if not usage
+            else {
                 "input": usage["inputTokens"] + cached + usage.get("cacheWriteInputTokens", 0),
                 "cached": cached,
                 "output": usage["outputTokens"],
             },
         )
+
+
+def _text(block: dict[str, Any]) -> str:
+    """The text of a block; one with citations holds it in a list."""
+    if "citationsContent" in block:
+        return "".join(part["text"] for part in block["citationsContent"]["content"])
+    return block.get("text", "")
 
 
 def fold(events: Any) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:

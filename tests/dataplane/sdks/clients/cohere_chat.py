@@ -62,7 +62,9 @@ class CohereTalk:
                 for call in message.get("tool_calls", ())
             ),
             finish,
-            {
+            {}
+            if usage is None
+            else {
                 "input": round(usage.tokens.input_tokens),
                 "cached": round(usage.cached_tokens or 0),
                 "output": round(usage.tokens.output_tokens),

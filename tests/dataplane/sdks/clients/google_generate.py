@@ -71,14 +71,16 @@ class GenerateTalk:
         self._contents.append(types.Content(role="model", parts=parts))
         usage: Any = answers[-1].usage_metadata
         finish: Any = candidates[-1].finish_reason
-        thinking = usage.thoughts_token_count or 0
+        thinking = usage.thoughts_token_count or 0 if usage else 0
         calls = [part.function_call for part in parts if part.function_call]
         return Told(
             "".join(part.text for part in parts if part.text and not part.thought),
             "".join(part.text for part in parts if part.text and part.thought),
             tuple((call.id or call.name or "", call.name or "", call.args) for call in calls),
             finish.value,
-            {
+            {}
+            if usage is None
+            else {
                 "input": usage.prompt_token_count,
                 "cached": usage.cached_content_token_count or 0,
                 "output": (usage.candidates_token_count or 0) + thinking,

@@ -63,7 +63,9 @@ class ChatTalk:
                 for call in choice.message.tool_calls or ()
             ),
             choice.finish_reason,
-            {
+            {}
+            if usage is None
+            else {
                 "input": usage.prompt_tokens,
                 "cached": usage.prompt_tokens_details.cached_tokens or 0 if usage.prompt_tokens_details else 0,
                 "output": usage.completion_tokens,

@@ -71,7 +71,9 @@ class ResponsesTalk:
                 if item.type == "function_call"
             ),
             answer.incomplete_details.reason if answer.incomplete_details else answer.status,
-            {
+            {}
+            if answer.usage is None
+            else {
                 "input": answer.usage.input_tokens,
                 "cached": answer.usage.input_tokens_details.cached_tokens,
                 "output": answer.usage.output_tokens,

@@ -77,7 +77,7 @@ class Told(NamedTuple):
     finish: str
     """In the words of the client's API."""
     counts: dict[str, int]
-    """`input`, `cached`, `output`, `reasoning`, as far as the client's API tells them."""
+    """`input`, `cached`, `output`, `reasoning`, as far as the client's API tells them; empty when nothing is told."""
 
 
 class Failed(Exception):
