@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gatewright.core.chat import ChatRequest
+from gatewright.core.chat import ChatRequest, Extension, Native, Role
 from gatewright.core.errors import GatewayError, Kind
 
 Fidelity = Literal["strict", "warn", "permissive"]
@@ -149,3 +149,25 @@ def refuse_bound(request: ChatRequest, dialect: str, report: LossReport) -> None
     for member in request.bound:
         if member.dialect != dialect:
             report.refused(Feature.STATE, member.path, member.advice)
+
+
+def tell_foreign(extra: Extension | None, dialect: str, report: LossReport) -> None:
+    """Tell of the members of a request that another dialect than `dialect`, which is written, defines."""
+    if extra is not None and extra.dialect != dialect:
+        for name in extra.members:
+            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+
+
+def tell_native(part: Native, role: Role, path: str, report: LossReport) -> None:
+    """Tell of a part of another dialect that a message of `role` is written without.
+
+    What an assistant's tools did is told by its words too; without what the user sent, another question is answered.
+    """
+    tell = report.dropped if role == "assistant" else report.refused
+    tell(Feature.NATIVE_TOOLS, path, f"only {part.dialect} has `{part.kind}` parts")
+
+
+def tell_choice(request: ChatRequest, report: LossReport) -> None:
+    """Tell of a demand for a call, where it is left out because no tool is there to be called."""
+    if request.tool_choice is not None and request.tool_choice.mode in ("required", "named"):
+        report.refused(Feature.TOOL_CHOICE_REQUIRED, "tool_choice", "the request has no tools")

@@ -1,7 +1,18 @@
 import pytest
+from msgspec import Raw
 
+from gatewright.core.chat import ChatRequest, Extension, Native, Role, ToolChoice
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.loss import Feature, Fidelity, Loss, LossReport, Outcome
+from gatewright.core.loss import (
+    Feature,
+    Fidelity,
+    Loss,
+    LossReport,
+    Outcome,
+    tell_choice,
+    tell_foreign,
+    tell_native,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +64,42 @@ def test_warn_is_the_default() -> None:
     report.dropped(Feature.SEED, "sampling.seed", "x")
     with pytest.raises(GatewayError):
         report.refused(Feature.N, "sampling.n", "x")
+
+
+def test_members_of_another_dialect_are_told_of() -> None:
+    report = LossReport()
+    extra = Extension("x.y", {"a": Raw(b"1"), "b": Raw(b"2")})
+    tell_foreign(None, "x.y", report)
+    tell_foreign(extra, "x.y", report)
+    assert report.entries == []
+    tell_foreign(extra, "z", report)
+    assert [(loss.feature, loss.outcome, loss.path) for loss in report.entries] == [
+        (Feature.VENDOR, Outcome.DROPPED, "a"),
+        (Feature.VENDOR, Outcome.DROPPED, "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "outcome"),
+    [("assistant", Outcome.DROPPED), ("user", Outcome.REFUSED), ("system", Outcome.REFUSED)],
+)
+def test_parts_of_another_dialect_may_be_missing_from_the_past_alone(role: Role, outcome: Outcome) -> None:
+    report = LossReport("permissive")
+    tell_native(Native(dialect="x.y", kind="k", raw=Raw(b"{}")), role, "p", report)
+    assert report.entries == [Loss(Feature.NATIVE_TOOLS, outcome, "p", "only x.y has `k` parts")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_told"),
+    [
+        (None, False),
+        (ToolChoice(mode="auto"), False),
+        (ToolChoice(mode="none"), False),
+        (ToolChoice(mode="required"), True),
+        (ToolChoice(mode="named", name="f"), True),
+    ],
+)
+def test_a_demand_for_a_call_cannot_be_left_out(choice: ToolChoice | None, is_told: bool) -> None:
+    report = LossReport("permissive")
+    tell_choice(ChatRequest(model="m", messages=(), tool_choice=choice), report)
+    assert [loss.outcome for loss in report.entries] == ([Outcome.REFUSED] if is_told else [])

@@ -20,7 +20,7 @@ from gatewright.core.chat import (
     ToolResult,
     Video,
 )
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.anthropic.cache_marks import Marks
 from gatewright.dialects.anthropic.citations import is_own, write_citation
 from gatewright.dialects.anthropic.vocabulary import NAME, clean_id, clean_name, own, raw_input, tool_input
@@ -151,11 +151,7 @@ class BlockWriter:
         if part.dialect == NAME:
             self._marks.count(part.cache)
             return part.raw
-        note = f"`{part.kind}` belongs to {part.dialect}"
-        if role == "assistant":
-            self._report.dropped(Feature.NATIVE_TOOLS, path, note)
-        else:
-            self._report.refused(Feature.NATIVE_TOOLS, path, note)
+        tell_native(part, role, path, self._report)
         return None
 
     def _medium(self, part: Image | File | Audio | Video, role: Role, path: str) -> Block | None:

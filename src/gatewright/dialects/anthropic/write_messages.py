@@ -85,6 +85,7 @@ def _system(messages: tuple[Message, ...], report: LossReport, marks: Marks) -> 
     blocks: list[dict[str, Any]] = []
     for index, message in enumerate(messages):
         _tell_name(message, f"messages[{index}]", report)
+        _tell_developer(message, f"messages[{index}]", report)
         for number, part in enumerate(message.parts):
             path = f"messages[{index}].parts[{number}]"
             if not isinstance(part, Text):
@@ -101,6 +102,7 @@ def _turn(message: Message, path: str, traits: Traits, report: LossReport, write
     _tell_name(message, path, report)
     if message.role not in _SYSTEM_ROLES:
         return Turn(message.role, writer.write(message.parts, message.role, path), own(message.extra))
+    _tell_developer(message, path, report)
     if traits.has_mid_system:
         return Turn("system", writer.write(message.parts, "system", path), own(message.extra))
     report.approximated(Feature.MID_SYSTEM, path, "sent as text of the user, between <system> tags")
@@ -121,7 +123,12 @@ def _tagged(part: Part) -> Part:
 
 def _tell_name(message: Message, path: str, report: LossReport) -> None:
     if message.name is not None:
-        report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "messages have no names")
+        report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "the API has no names of speakers")
+
+
+def _tell_developer(message: Message, path: str, report: LossReport) -> None:
+    if message.role == "developer":
+        report.approximated(Feature.DEVELOPER, path, "sent as a system message")
 
 
 def _results_next(turns: list[Turn]) -> None:

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, ResponseFormat, Tool, ToolChoice
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_choice, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.anthropic.cache_marks import TOOL, Marks
 from gatewright.dialects.anthropic.reasoning import Situation, Thinking, write_reasoning
@@ -164,8 +164,7 @@ def _tool_choice(request: ChatRequest, tools: list[Block], report: LossReport) -
     choice = request.tool_choice
     is_single = request.parallel_tool_calls is False
     if not tools:
-        if choice is not None and choice.mode in ("required", "named"):
-            report.refused(Feature.TOOL_CHOICE_REQUIRED, "tool_choice", "the request has no tools")
+        tell_choice(request, report)
         return None
     if choice is None:
         return {"type": "auto", "disable_parallel_tool_use": True} if is_single else None
@@ -244,13 +243,9 @@ def _write_config(
 
 
 def _write_extra(body: dict[str, Any], request: ChatRequest, report: LossReport) -> None:
-    extra = request.extra
-    if extra is None:
-        return
-    for name, raw in extra.members.items():
-        if extra.dialect != NAME:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} knows it")
-        elif name in ("output_config", "metadata") and name in body:
+    tell_foreign(request.extra, NAME, report)
+    for name, raw in own(request.extra).items():
+        if name in ("output_config", "metadata") and name in body:
             body[name] = body[name] | _fields.decode(raw)
         else:
             body[name] = raw

@@ -19,13 +19,14 @@ from gatewright.core.chat import (
     Part,
     Reasoning,
     Refusal,
+    Role,
     Source,
     Text,
     ToolCall,
     ToolResult,
     Video,
 )
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.bedrock.carried import Block, write_redacted, write_signature, write_thought, write_thoughts
 from gatewright.dialects.bedrock.media import AUDIOS, DOCUMENTS, IMAGES, VIDEOS, own, write_source
 from gatewright.dialects.bedrock.names import NAME, DocumentNames, call_id, tool_name
@@ -104,19 +105,28 @@ class RequestWriter(Struct):
     replays_reasoning: bool
     """Whether thoughts of unknown origin are sent back."""
 
-    def blocks(self, parts: Sequence[Part], path: str) -> list[Block | Raw]:
-        """The blocks of a message."""
+    def blocks(self, parts: Sequence[Part], path: str, role: Role = "user") -> list[Block | Raw]:
+        """The blocks of a message of `role`."""
         out: list[Block | Raw] = []
         for index, part in enumerate(parts):
-            block = self._block(part, f"{path}.parts[{index}]")
+            block = self._block(part, role, f"{path}.parts[{index}]")
             if block is not None:
                 out.append(block)
-            mark = getattr(part, "cache", None)
+            mark = self._inner_mark(part, f"{path}.parts[{index}]") or getattr(part, "cache", None)
             if mark is not None and out:
                 out.append(cache_point(mark))
         return out
 
-    def _block(self, part: Part, path: str) -> Block | Raw | None:
+    def _inner_mark(self, part: Part, path: str) -> CacheMark | None:
+        """The last mark inside a tool's result, which has no place for one; behind the result it covers the same."""
+        inside = part.content if isinstance(part, ToolResult) else ()
+        marks: list[CacheMark] = [mark for inner in inside if (mark := getattr(inner, "cache", None)) is not None]
+        if not marks:
+            return None
+        self.report.approximated(Feature.CACHE_MARK, path, "the mark is moved behind the tool result")
+        return marks[-1]
+
+    def _block(self, part: Part, role: Role, path: str) -> Block | Raw | None:
         match part:
             case Text():
                 self._tell_signature(part.signature, path)
@@ -136,7 +146,7 @@ class RequestWriter(Struct):
             case Native():
                 if part.dialect == NAME:
                     return part.raw
-                self.report.dropped(Feature.NATIVE_TOOLS, path, f"{part.kind} is known to {part.dialect} only")
+                tell_native(part, role, path, self.report)
                 return None
             case _:
                 return self._medium(part, path)
@@ -173,7 +183,7 @@ class RequestWriter(Struct):
             if "json" in kept:
                 content.append({"json": kept["json"]})
             elif isinstance(inner, Text | Image | File | Video | Native | Refusal):
-                block = self._block(inner, at)
+                block = self._block(inner, "user", at)
                 if block is not None:
                     content.append(block)
             else:

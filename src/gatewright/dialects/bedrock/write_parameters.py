@@ -46,7 +46,7 @@ def write_inference(request: ChatRequest, report: LossReport, *, is_thinking: bo
 def _tell_sampling(sampling: Sampling, report: LossReport) -> None:
     if sampling.n is not None and sampling.n > 1:
         report.refused(Feature.N, "sampling.n", "Converse gives one answer")
-    if sampling.logprobs:
+    if sampling.logprobs or sampling.top_logprobs:
         report.refused(Feature.LOGPROBS, "sampling.logprobs", "Converse gives no log probabilities")
     for feature, path, value in (
         (Feature.SEED, "sampling.seed", sampling.seed),

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, Message, Native, Part, Text
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.carried import Block
 from gatewright.dialects.bedrock.media import own
@@ -72,7 +72,7 @@ class _Conversation:
     def add(self, message: Message, path: str) -> None:
         """Write the next message: to `system`, to the turn of its role that is open, or to a new turn."""
         if message.name is not None:
-            self._report.dropped(Feature.MESSAGE_NAME, path, "Converse does not name speakers")
+            self._report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "Converse has no names of speakers")
         role = message.role
         if role in ("system", "developer"):
             if role == "developer":
@@ -85,7 +85,7 @@ class _Conversation:
             else:
                 self._report.approximated(Feature.MID_SYSTEM, path, "sent as words of the user")
                 role = "user"
-        blocks = self._writer.blocks(message.parts, path)
+        blocks = self._writer.blocks(message.parts, path, message.role)
         if not blocks:
             return
         kept = {name: raw for name, raw in own(message.extra).items() if name != "role"}
@@ -125,8 +125,7 @@ def _add_extension(out: dict[str, Any], request: ChatRequest, report: LossReport
     if extra is None:
         return
     if extra.dialect != NAME:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+        tell_foreign(extra, NAME, report)
         return
     for name, raw in extra.members.items():
         if name == "additionalModelRequestFields":

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, NativeTool, ResponseFormat, Tool, ToolCall, ToolResult
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_choice
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.media import own
 from gatewright.dialects.bedrock.names import JSON_TOOL, NAME, shorten_tool_name, tool_name, write_tool_name
@@ -35,6 +35,7 @@ def write_tools(request: ChatRequest, traits: Traits, report: LossReport) -> dic
         report.approximated(Feature.TOOLS, "tools", "the history needs tools: those it names are defined")
         tools = [_spec(name, None, _ANY_OBJECT) for name in called]
     if not tools:
+        tell_choice(request, report)
         return {}
     config: dict[str, Any] = {"tools": tools}
     written = _choice(request, report)

@@ -18,7 +18,7 @@ from gatewright.core.chat import Extension
 from gatewright.core.embedding import EmbeddingRequest, EmbeddingResponse
 from gatewright.core.errors import Kind
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.cohere.names import EMBED
 from gatewright.dialects.cohere.usage import read_usage
@@ -108,9 +108,7 @@ def encode_request(request: EmbeddingRequest, traits: Traits, report: LossReport
     members["embedding_types"] = [request.encoding]
     if request.dimensions is not None:
         members["output_dimension"] = request.dimensions
-    if extra is not None and extra.dialect != EMBED:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    tell_foreign(extra, EMBED, report)
     return members | own
 
 

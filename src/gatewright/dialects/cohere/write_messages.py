@@ -23,7 +23,7 @@ from gatewright.core.chat import (
     ToolCall,
     ToolResult,
 )
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.core.traits import Traits
 from gatewright.dialects.cohere.message import write_assistant
 from gatewright.dialects.cohere.names import NAME, is_own, members_of, own
@@ -88,6 +88,7 @@ class MessageWriter:
         """A part of an assistant's turn as this API can hold it; None for one that is left out."""
         match part:
             case Text():
+                self._tell_signature(part, path)
                 if not part.text and not part.citations and not is_own(part.extra):
                     return None  # other APIs spell a turn of nothing but calls so
                 if any(not is_own(citation.extra) for citation in part.citations):
@@ -101,17 +102,22 @@ class MessageWriter:
             case Reasoning():
                 return self._keep_thoughts(part, path)
             case ToolCall():
+                self._tell_signature(part, path)
                 if part.is_custom:
                     self._report.approximated(Feature.CUSTOM_TOOLS, path, "its arguments are wrapped in an object")
                 return part
-            case Native(dialect=dialect, kind=kind):
-                if dialect == NAME:
+            case Native():
+                if part.dialect == NAME:
                     return part
-                self._report.dropped(Feature.NATIVE_TOOLS, path, f"a {kind} of {dialect} means nothing to it")
+                tell_native(part, "assistant", path, self._report)
                 return None
             case _:
                 self._report.dropped(Feature.MEDIA_OUTPUT, path, "an assistant's turn holds text only")
                 return None
+
+    def _tell_signature(self, part: Text | ToolCall, path: str) -> None:
+        if part.signature is not None:
+            self._report.dropped(Feature.REASONING_REPLAY, path, "the API has no place for signatures")
 
     def _keep_thoughts(self, part: Reasoning, path: str) -> Reasoning | None:
         blob = part.encrypted or part.signature
@@ -157,6 +163,7 @@ class MessageWriter:
         blocks: list[Any] = []
         for index, part in enumerate(result.content):
             at = f"{path}.content[{index}]"
+            self._tell_cache(part, at)
             if isinstance(part, Text) or (isinstance(part, Native) and part.dialect == NAME):
                 blocks.extend(self._write_part(part, at))
             else:
@@ -174,10 +181,10 @@ class MessageWriter:
                 return self._write_image(part, path)
             case Refusal(text=text):
                 return [{"type": "text", "text": text}]
-            case Native(dialect=dialect, kind=kind, raw=raw):
-                if dialect == NAME:
-                    return [raw]
-                self._report.dropped(Feature.NATIVE_TOOLS, path, f"a {kind} of {dialect} means nothing to it")
+            case Native():
+                if part.dialect == NAME:
+                    return [part.raw]
+                tell_native(part, "user", path, self._report)
             case Reasoning() | ToolCall() | ToolResult():
                 self._report.dropped(Feature.REASONING_REPLAY, path, "only an assistant's turn can hold it")
             case _:
@@ -205,6 +212,8 @@ class MessageWriter:
         text = text_of_file(part) if isinstance(part, File) else None
         if text is not None:
             self._report.approximated(feature, path, "sent as text of the message")
+            if part.is_cited:
+                self._report.dropped(Feature.CITATIONS, path, "the API does not cite documents")
             return [{"type": "text", "text": text}]
         if part.source.file_id is not None:
             feature = Feature.FILE_ID

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gatewright.core.chat import ChatRequest, NativeTool, ReasoningConfig, ResponseFormat, Tool
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_choice, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.cohere.names import NAME, members_of, own
 from gatewright.dialects.cohere.write_messages import MessageWriter
@@ -35,12 +35,8 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
             members["thinking"] = thinking
     if request.stream:
         members["stream"] = True
-    extra = request.extra
-    if extra is not None and extra.dialect == NAME:
-        members.update(extra.members)
-    elif extra is not None:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    members.update(own(request.extra))
+    tell_foreign(request.extra, NAME, report)
     _tell_rest(request, report)
     return members
 
@@ -97,6 +93,8 @@ def _write_tools(request: ChatRequest, report: LossReport) -> dict[str, Any]:
             members["strict_tools"] = True in strict
         if word is not None:
             members["tool_choice"] = word
+    else:
+        tell_choice(request, report)
     if request.parallel_tool_calls is False and tools:
         report.dropped(Feature.PARALLEL_TOOLS, "parallel_tool_calls", _NO_MEMBER)
     return members

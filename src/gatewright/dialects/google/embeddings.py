@@ -15,7 +15,7 @@ from gatewright.core.chat import Extension
 from gatewright.core.embedding import EmbeddingRequest, EmbeddingResponse
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.google.members import EMBED, Members, own_members
 from gatewright.dialects.google.usage import read_counts
@@ -104,9 +104,7 @@ def _one(request: Members) -> _One:
 
 def encode_request(request: EmbeddingRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The upstream's request, for embedContent when the client sent one input by itself, else for the batch call."""
-    if request.extra is not None and request.extra.dialect != EMBED:
-        for name in request.extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {request.extra.dialect} defines it")
+    tell_foreign(request.extra, EMBED, report)
     if request.token_lists:
         report.refused(Feature.TOKEN_INPUT, "token_lists", "Gemini embeds texts, not token ids")
     if request.user is not None:

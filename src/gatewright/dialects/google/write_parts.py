@@ -21,6 +21,7 @@ from gatewright.core.chat import (
     Part,
     Reasoning,
     Refusal,
+    Role,
     Source,
     Text,
     ToolCall,
@@ -30,7 +31,7 @@ from gatewright.core.chat import (
 )
 from gatewright.core.chat import Message as HubMessage
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import is_object_text
 from gatewright.wire.json_object import mend_surrogates
@@ -77,7 +78,7 @@ _any = msgspec.json.Decoder()
 class PartWriter:
     """Writes the parts of one request, and tells its report what cannot be written."""
 
-    __slots__ = ("_beside", "_is_mark_told", "_names", "_nests_media", "_report", "is_own")
+    __slots__ = ("_beside", "_is_mark_told", "_names", "_nests_media", "_report", "is_own", "role")
 
     def __init__(self, messages: tuple[HubMessage, ...], report: LossReport, model: str = "") -> None:
         self._names = tool_names(messages)
@@ -85,6 +86,8 @@ class PartWriter:
         self._is_mark_told = False
         self._nests_media = not any(generation in model for generation in _FLAT_RESULTS)
         self._beside: list[dict[str, Any]] = []
+        self.role: Role = "user"
+        """Who says what is being written."""
         self.is_own = False
         """Whether a client of this API wrote what is being written, and so as its model takes it."""
 
@@ -105,7 +108,7 @@ class PartWriter:
                 return self._medium(part, path)
             case Native():
                 if part.dialect != NAME:
-                    self._report.dropped(Feature.NATIVE_TOOLS, path, f"Gemini has no `{part.kind}` parts")
+                    tell_native(part, self.role, path, self._report)
                     return None
                 return _native(part.raw)
             case Refusal():
@@ -172,6 +175,8 @@ class PartWriter:
         for number, each in enumerate(part.content):
             where = f"{path}.content[{number}]"
             if isinstance(each, Text | Refusal):
+                if isinstance(each, Text) and each.cache is not None:
+                    self.tell_mark(each.cache, where)
                 texts.append(each.text)
                 continue
             written = self.write(each, where)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.core.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall, ToolResult
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.google.generation import write_generation
 from gatewright.dialects.google.members import NAME, own_members
@@ -33,9 +33,7 @@ _TIERS: Final = {"default": "standard", "flex": "flex", "priority": "priority"}
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of an upstream's request; see `ChatCodec.encode_request`."""
     kept = own_members(request.extra, NAME)
-    if request.extra is not None and request.extra.dialect != NAME:
-        for name in request.extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {request.extra.dialect} defines it")
+    tell_foreign(request.extra, NAME, report)
     writer = PartWriter(request.messages, report, request.model)
     written: dict[str, Any] = {}
     system = _write_system(request.messages, writer, report)
@@ -99,8 +97,9 @@ def _write_system(messages: tuple[Message, ...], writer: PartWriter, report: Los
             is_leading = False
             continue
         path = f"messages[{index}]"
+        _tell_name(message, path, report)
         if message.role == "developer":
-            report.approximated(Feature.DEVELOPER, path, "written as system instruction")
+            report.approximated(Feature.DEVELOPER, path, "sent as a system message")
         if not is_leading:
             report.approximated(Feature.MID_SYSTEM, path, "moved to the system instruction, before the conversation")
         if written is None:
@@ -108,6 +107,11 @@ def _write_system(messages: tuple[Message, ...], writer: PartWriter, report: Los
         written["parts"] += _write_parts(_said(message, path), writer)
         written |= own_members(message.extra, NAME)
     return written if written is None or written["parts"] or len(written) > 1 else None
+
+
+def _tell_name(message: Message, path: str, report: LossReport) -> None:
+    if message.name is not None:
+        report.dropped(Feature.MESSAGE_NAME, f"{path}.name", "Gemini has no names of speakers")
 
 
 class _Turn(Struct):
@@ -130,6 +134,7 @@ def _write_contents(messages: tuple[Message, ...], writer: PartWriter, report: L
             turn.parts = _in_order(turn.parts, calls) if turn.role == "user" else _signed_calls(turn.parts)
         calls = {part.id: number for number, (part, _) in enumerate(turn.parts) if isinstance(part, ToolCall)}
         writer.is_own = turn.is_own
+        writer.role = "assistant" if turn.role == "model" else "user"
         parts = _write_parts(turn.parts, writer)
         if not parts and not turn.is_own:
             continue
@@ -146,8 +151,7 @@ def _turns(messages: tuple[Message, ...], report: LossReport) -> list[_Turn]:
         if message.role in ("system", "developer"):
             continue
         path = f"messages[{index}]"
-        if message.name is not None:
-            report.dropped(Feature.MESSAGE_NAME, path, "Gemini has no names of speakers")
+        _tell_name(message, path, report)
         role = "model" if message.role == "assistant" else "user"
         is_own = _is_own(message)
         parts = _said(message, path)

@@ -10,7 +10,7 @@ from gatewright.core.chat import Extension
 from gatewright.core.embedding import EmbeddingRequest, EmbeddingResponse
 from gatewright.core.errors import Kind
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.core.usage import Usage
 from gatewright.dialects.ollama.names import EMBED
@@ -59,9 +59,7 @@ def encode_request(request: EmbeddingRequest, traits: Traits, report: LossReport
     extra = request.extra
     if extra is not None and extra.dialect == EMBED:
         members.update(extra.members)
-    elif extra is not None:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    tell_foreign(extra, EMBED, report)
     return members
 
 

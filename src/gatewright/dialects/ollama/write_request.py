@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gatewright.core.chat import ChatRequest, NativeTool, ReasoningConfig, ResponseFormat, Tool, ToolChoice
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.ollama.names import NAME, is_own, own
 from gatewright.dialects.ollama.write_messages import MessageWriter
@@ -52,8 +52,7 @@ def _write_extra(request: ChatRequest, members: dict[str, Any], options: dict[st
     if extra is None:
         return
     if extra.dialect != NAME:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+        tell_foreign(extra, NAME, report)
         return
     rest: dict[str, Any] = dict(extra.members)
     more = rest.pop("options", None)

@@ -14,7 +14,7 @@ from gatewright.core.codec import EmbeddingCodec
 from gatewright.core.embedding import EmbeddingRequest, EmbeddingResponse
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.usage import read_usage
 from gatewright.wire.json_object import JsonObject
@@ -92,9 +92,7 @@ def encode_request(request: EmbeddingRequest, traits: Traits, report: LossReport
     extra = request.extra
     if extra is not None and extra.dialect == NAME:
         members |= extra.members
-    elif extra is not None:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    tell_foreign(extra, NAME, report)
     return members
 
 

@@ -60,7 +60,7 @@ def test_leading_system_messages_are_the_system_prompt() -> None:
     conversation, losses = write(SYSTEM, developer, USER)
     assert conversation.system == [{"type": "text", "text": "s"}, {"type": "text", "text": "d"}]
     assert plain(conversation) == [("user", ["u"])]
-    assert losses == []
+    assert losses == [(Feature.DEVELOPER, Outcome.APPROXIMATED)]
 
 
 def test_later_system_messages_are_folded_or_kept() -> None:

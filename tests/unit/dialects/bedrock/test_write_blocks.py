@@ -132,7 +132,7 @@ def test_parts(part: Part, block: dict[str, Any]) -> None:
         (
             Native(dialect="openai.responses", kind="web_search_call", raw=msgspec.Raw(b"{}")),
             None,
-            (Feature.NATIVE_TOOLS, DROPPED),
+            (Feature.NATIVE_TOOLS, REFUSED),
         ),
         (
             Reasoning(text="hm", signature=Opaque("anthropic.messages", "s")),

@@ -69,7 +69,7 @@ def test_the_user_speaks_first() -> None:
 def test_names_of_speakers_are_dropped() -> None:
     report = LossReport()
     talk(said("user", "Hi", name="ada"), report=report)
-    assert losses(report) == [(Feature.MESSAGE_NAME, Outcome.DROPPED, "messages[0]")]
+    assert losses(report) == [(Feature.MESSAGE_NAME, Outcome.DROPPED, "messages[0].name")]
 
 
 def test_a_prompt_cached_as_a_whole_is_marked_at_its_end() -> None:

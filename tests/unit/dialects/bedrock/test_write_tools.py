@@ -23,6 +23,7 @@ from gatewright.core.chat import (
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.core.traits import Traits
 from gatewright.dialects.bedrock.names import JSON_TOOL
+from gatewright.dialects.bedrock.write_tools import write_tools
 
 TOOL = Tool(name="f", description="Does.", parameters=msgspec.Raw(b'{"type":"object"}'))
 SPEC = {"toolSpec": {"name": "f", "description": "Does.", "inputSchema": {"json": {"type": "object"}}}}
@@ -58,7 +59,10 @@ def test_tools() -> None:
 def test_choices(choice: ToolChoice | None, written: Any) -> None:
     config = encoded(asked(tools=(TOOL,), tool_choice=choice))["toolConfig"]
     assert config.get("toolChoice") == written
-    assert "toolConfig" not in encoded(asked(tool_choice=choice))
+    report = LossReport("permissive")
+    assert write_tools(asked(tool_choice=choice), Traits(), report) == {}
+    is_demand = choice is not None and choice.mode != "auto"
+    assert [loss.feature for loss in report.entries] == ([Feature.TOOL_CHOICE_REQUIRED] if is_demand else [])
 
 
 def test_no_tools_are_offered_when_none_may_be_called() -> None:

@@ -127,7 +127,7 @@ TEXT_FILE = Source(data=base64.b64encode(b"words").decode(), media_type="text/pl
         (File(source=TEXT_FILE), "words", (Feature.DOCUMENT, A, AT)),
         (File(source=Source(data="/w==", media_type="text/plain")), "", (Feature.DOCUMENT, R, AT)),
         (Text(text="t", cache=CacheMark()), "t", (Feature.CACHE_MARK, D, AT)),
-        (Native(dialect="x", kind="k", raw=Raw(b"{}")), "", (Feature.NATIVE_TOOLS, D, AT)),
+        (Native(dialect="x", kind="k", raw=Raw(b"{}")), "", (Feature.NATIVE_TOOLS, R, AT)),
         (Reasoning(text="t"), "", (Feature.REASONING_REPLAY, D, AT)),
     ],
 )
@@ -145,6 +145,7 @@ def test_what_users_lose_is_told(part: Part, content: Any, loss: Any) -> None:
         (Reasoning(encrypted=Opaque("x", "s")), {"content": ""}, (Feature.REASONING_REPLAY, D, AT)),
         (Refusal(text="no"), {"content": "no"}, (Feature.REFUSAL, A, AT)),
         (Text(text="t", citations=(Citation(),)), {"content": "t"}, (Feature.CITATIONS, D, AT)),
+        (Text(text="t", signature=Opaque("x", "s")), {"content": "t"}, (Feature.REASONING_REPLAY, D, AT)),
         (Native(dialect="x", kind="k", raw=Raw(b"{}")), {"content": ""}, (Feature.NATIVE_TOOLS, D, AT)),
         (Image(source=Source(data="AAAA")), {"content": ""}, (Feature.MEDIA_OUTPUT, D, AT)),
     ],

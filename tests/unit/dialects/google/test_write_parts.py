@@ -124,7 +124,7 @@ def test_a_part_with_nothing_lost(part: Part, expected: object) -> None:
             {"inlineData": {"mimeType": "text/plain", "data": "AAAA"}},
             "dropped",
         ),
-        (Native(dialect="openai.responses", kind="web_search_call", raw=Raw(b"{}")), None, "dropped"),
+        (Native(dialect="openai.responses", kind="web_search_call", raw=Raw(b"{}")), None, "refused"),
     ],
 )
 def test_a_part_of_which_something_is_lost(part: Part, expected: object, loss: str) -> None:

@@ -170,7 +170,7 @@ def test_messages_of_nothing_are_left_out() -> None:
         ({"cache": CacheMark()}, ["cache"]),
         ({"service_tier": "scale"}, ["service_tier"]),
         ({"extra": Extension("openai.chat", {"web_search_options": Raw(b"{}")})}, ["web_search_options"]),
-        ({"messages": (Message(role="user", name="ann", parts=HELLO.parts),)}, ["messages[0]"]),
+        ({"messages": (Message(role="user", name="ann", parts=HELLO.parts),)}, ["messages[0].name"]),
     ],
 )
 def test_what_has_no_place_is_told(members: dict[str, Any], paths: list[str]) -> None:

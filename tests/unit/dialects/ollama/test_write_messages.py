@@ -12,6 +12,7 @@ from gatewright.core.chat import (
     Audio,
     CacheMark,
     ChatRequest,
+    Citation,
     File,
     Image,
     Message,
@@ -105,7 +106,9 @@ AT = "messages[0].parts[0]"
         (File(source=Source(data="/w==", media_type="text/plain")), {}, (Feature.DOCUMENT, R, AT)),
         (Text(text="t", cache=CacheMark()), {"content": "t"}, (Feature.CACHE_MARK, D, AT)),
         (Refusal(text="no"), {"content": "no"}, (Feature.REFUSAL, A, AT)),
-        (Native(dialect="x", kind="k", raw=Raw(b"{}")), {}, (Feature.NATIVE_TOOLS, D, AT)),
+        (Native(dialect="x", kind="k", raw=Raw(b"{}")), {}, (Feature.NATIVE_TOOLS, R, AT)),
+        (Text(text="t", signature=Opaque("x", "s")), {"content": "t"}, (Feature.REASONING_REPLAY, D, AT)),
+        (Text(text="t", citations=(Citation(),)), {"content": "t"}, (Feature.CITATIONS, D, AT)),
         (Reasoning(text="t", signature=Opaque("x", "s")), {}, (Feature.REASONING_REPLAY, D, AT)),
         (Reasoning(encrypted=Opaque("x", "s")), {}, (Feature.REASONING_REPLAY, D, AT)),
         (

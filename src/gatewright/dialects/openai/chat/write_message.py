@@ -19,6 +19,7 @@ from gatewright.core.chat import (
     Part,
     Reasoning,
     Refusal,
+    Role,
     Text,
     ToolCall,
     ToolResult,

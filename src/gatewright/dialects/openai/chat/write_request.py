@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Raw, structs
 
 from gatewright.core.chat import ChatRequest, NativeTool, ReasoningConfig, ResponseFormat, Tool, ToolChoice
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.chat.media import form_of, rest_of
 from gatewright.dialects.openai.chat.words import NAME, own
@@ -105,15 +105,9 @@ def write_sampling(request: ChatRequest, traits: Traits, report: LossReport) -> 
 
 
 def _write_extra(request: ChatRequest, members: dict[str, Any], report: LossReport) -> None:
-    extra = request.extra
-    if extra is None:
-        return
-    if extra.dialect == NAME:
-        for name, value in extra.members.items():
-            members.setdefault(name, value)
-        return
-    for name in extra.members:
-        report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    for name, value in own(request.extra).items():
+        members.setdefault(name, value)
+    tell_foreign(request.extra, NAME, report)
 
 
 # -- tools

@@ -11,9 +11,23 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from gatewright.core.chat import ChatRequest, Message, Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+from gatewright.core.chat import (
+    Audio,
+    ChatRequest,
+    File,
+    Image,
+    Message,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    Video,
+)
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_foreign, tell_native
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.chat.read_request import read_sampling
 from gatewright.dialects.openai.chat.words import extended, own
@@ -21,6 +35,12 @@ from gatewright.dialects.openai.chat.write_request import write_sampling
 from gatewright.wire.json_object import JsonObject, render_json
 
 NAME: Final = "openai.completions"
+_MEDIA: Final[dict[type, Feature]] = {
+    Image: Feature.IMAGE_DATA,
+    Audio: Feature.AUDIO,
+    Video: Feature.VIDEO,
+    File: Feature.DOCUMENT,
+}
 _SPEAKERS: Final = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -119,10 +139,7 @@ def _refuse(request: ChatRequest, report: LossReport) -> None:
     for hint, (path, value) in hints.items():
         if value is not None:
             report.dropped(hint, path, "text completions have no such member")
-    extra = request.extra
-    if extra is not None and extra.dialect != NAME:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+    tell_foreign(request.extra, NAME, report)
 
 
 def _write_prompt(request: ChatRequest, report: LossReport) -> Any:
@@ -155,12 +172,24 @@ def _text_of(message: Message, path: str, report: LossReport) -> str:
         match part:
             case Text() | Refusal():
                 texts.append(part.text)
+                _tell_text(part, where, report)
             case Reasoning():
                 report.dropped(Feature.REASONING_REPLAY, where, "a prompt holds no thoughts")
             case ToolCall() | ToolResult():
                 report.refused(Feature.TOOLS, where, "text completions call no tools")
             case Native():
-                report.refused(Feature.NATIVE_TOOLS, where, f"`{part.kind}` is a part that only its own vendor knows")
+                tell_native(part, message.role, where, report)
             case _:
-                report.refused(Feature.IMAGE_DATA, where, "a prompt holds only text")
+                report.refused(_MEDIA[type(part)], where, "a prompt holds only text")
     return "".join(texts)
+
+
+def _tell_text(part: Text | Refusal, path: str, report: LossReport) -> None:
+    if isinstance(part, Refusal):
+        return
+    if part.cache is not None:
+        report.dropped(Feature.CACHE_MARK, path, "text completions have no such member")
+    if part.citations:
+        report.dropped(Feature.CITATIONS, path, "a prompt holds no citations")
+    if part.signature is not None:
+        report.dropped(Feature.REASONING_REPLAY, path, "a prompt holds no signatures")

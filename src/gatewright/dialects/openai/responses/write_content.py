@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from gatewright.core.chat import Citation, Extension, File, Image, Native, Part, Refusal, Source, Text
+from gatewright.core.chat import Citation, Extension, File, Image, Native, Part, Reasoning, Refusal, Source, Text
 from gatewright.core.events import TokenLogprob
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.openai.responses.names import NAME, object_members, own
 from gatewright.wire.media import write_data_url
 
@@ -33,10 +33,10 @@ def part_rest(extension: Extension | None) -> dict[str, Raw]:
 
 
 def write_contents(parts: Iterable[Part], text_type: str, path: str, report: LossReport) -> list[Any]:
-    """The content of a message or of a tool's output in a request."""
+    """The content of a message or of a tool's output in a request; `path` is that of `parts`."""
     written: list[Any] = []
     for index, part in enumerate(parts):
-        at = f"{path}.parts[{index}]"
+        at = f"{path}[{index}]"
         match part:
             case Text():
                 written.append(write_text(part, text_type))
@@ -50,7 +50,9 @@ def write_contents(parts: Iterable[Part], text_type: str, path: str, report: Los
             case Native(dialect=dialect, raw=raw) if dialect == NAME:
                 written.append(raw)
             case Native():
-                report.refused(Feature.NATIVE_TOOLS, at, f"a {part.kind} of {part.dialect} means nothing to it")
+                tell_native(part, "user", at, report)
+            case Reasoning():
+                report.dropped(Feature.REASONING_REPLAY, at, "only an assistant's turn can hold it")
             case _:
                 feature = Feature.VIDEO if part.__struct_config__.tag == "video" else Feature.AUDIO
                 report.refused(feature, at, "it takes text, images and files only")

@@ -6,12 +6,12 @@ encrypted thoughts are asked for when the model is told to think, so that a clie
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw
 
 from gatewright.core.chat import ChatRequest, Message, Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from gatewright.core.loss import Feature, LossReport
+from gatewright.core.loss import Feature, LossReport, tell_choice, tell_foreign, tell_native
 from gatewright.core.traits import Traits
 from gatewright.dialects.openai.responses.names import NAME, is_own, own, string_value
 from gatewright.dialects.openai.responses.options import (
@@ -31,6 +31,8 @@ from gatewright.dialects.openai.responses.write_items import (
 )
 from gatewright.wire.json_object import JsonObject
 
+_NO_PENALTIES: Final = "the API has no penalties"
+
 
 def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> dict[str, Any]:
     """The members of an upstream's request body. Tells the report whatever is not carried over exactly."""
@@ -40,6 +42,8 @@ def encode_request(request: ChatRequest, traits: Traits, report: LossReport) -> 
         members["tools"] = write_tools(request.tools, report, is_ours=is_ours)
     if request.tool_choice is not None and (request.tools or is_ours):
         members["tool_choice"] = write_tool_choice(request.tool_choice, request.tools)
+    else:
+        tell_choice(request, report)
     _write_plain(request, members, is_ours=is_ours)
     _write_sampling(request, members, report)
     _write_text(request, traits, members, report)
@@ -73,8 +77,7 @@ def _write_extra(request: ChatRequest, members: dict[str, Any], report: LossRepo
     if extra is None:
         return
     if extra.dialect != NAME:
-        for name in extra.members:
-            report.dropped(Feature.VENDOR, name, f"only {extra.dialect} defines it")
+        tell_foreign(extra, NAME, report)
         return
     rest: dict[str, Any] = dict(extra.members)
     if request.user is not None and request.user == string_value(extra.members.get("safety_identifier")):
@@ -93,28 +96,26 @@ def _members(raw: Raw) -> dict[str, Raw]:
 
 def _write_sampling(request: ChatRequest, members: dict[str, Any], report: LossReport) -> None:
     sampling = request.sampling
-    if sampling.temperature is not None:
-        members["temperature"] = sampling.temperature
-    if sampling.top_p is not None:
-        members["top_p"] = sampling.top_p
-    if sampling.top_logprobs is not None:
-        members["top_logprobs"] = sampling.top_logprobs
+    for name in ("temperature", "top_p", "top_logprobs"):
+        value = getattr(sampling, name)
+        if value is not None:
+            members[name] = value
     if sampling.stop:
         report.refused(Feature.STOP, "sampling.stop", "the API has no stop sequences; cut the answer on receipt")
     if sampling.n is not None and sampling.n > 1:
         report.refused(Feature.N, "sampling.n", "the API gives one answer at a time")
-    if sampling.logit_bias is not None:
-        report.refused(Feature.LOGIT_BIAS, "sampling.logit_bias", "the API cannot weigh single tokens")
-    if sampling.top_k is not None:
-        report.dropped(Feature.TOP_K, "sampling.top_k", "the API has temperature and top_p only")
-    if sampling.seed is not None:
-        report.dropped(Feature.SEED, "sampling.seed", "the API has no seed")
-    if sampling.frequency_penalty or sampling.presence_penalty:
-        report.dropped(Feature.PENALTIES, "sampling", "the API has no penalties")
     if any(modality != "text" for modality in request.modalities):
         report.refused(Feature.MODALITIES, "modalities", "the API answers with text only")
-    if request.cache is not None:
-        report.dropped(Feature.CACHE_MARK, "cache", "the provider finds the prompts to cache by itself")
+    for feature, path, hint, note in (
+        (Feature.LOGIT_BIAS, "sampling.logit_bias", sampling.logit_bias, "the API cannot weigh single tokens"),
+        (Feature.TOP_K, "sampling.top_k", sampling.top_k, "the API has temperature and top_p only"),
+        (Feature.SEED, "sampling.seed", sampling.seed, "the API has no seed"),
+        (Feature.PENALTIES, "sampling.frequency_penalty", sampling.frequency_penalty or None, _NO_PENALTIES),
+        (Feature.PENALTIES, "sampling.presence_penalty", sampling.presence_penalty or None, _NO_PENALTIES),
+        (Feature.CACHE_MARK, "cache", request.cache, "the provider finds the prompts to cache by itself"),
+    ):
+        if hint is not None:
+            report.dropped(feature, path, note)
 
 
 def _write_text(request: ChatRequest, traits: Traits, members: dict[str, Any], report: LossReport) -> None:
@@ -195,7 +196,7 @@ def _write_message(message: Message, path: str, traits: Traits, report: LossRepo
     if not said and message.parts:
         return
     marks = {name: value for name, value in own(message.extra).items() if name != "input"}
-    content = write_contents(said, "input_text", path, report)
+    content = write_contents(said, "input_text", f"{path}.parts", report)
     if len(content) == 1 and isinstance(content[0], dict) and content[0].keys() == {"type", "text"}:
         is_plain = content[0]["type"] == "input_text"
         content = content[0]["text"] if is_plain else content
@@ -208,7 +209,7 @@ def _write_result(part: ToolResult, path: str, report: LossReport) -> dict[str, 
         report.approximated(Feature.TOOL_RESULT_ERROR, path, "the API has no mark for failed calls; the text is sent")
     if part.cache is not None:
         report.dropped(Feature.CACHE_MARK, path, "the provider finds the prompts to cache by itself")
-    output: Any = write_contents(part.content, "input_text", path, report)
+    output: Any = write_contents(part.content, "input_text", f"{path}.content", report)
     if not output:
         output = ""
     elif all(isinstance(text, dict) and text.keys() == {"type", "text"} for text in output) and len(output) == 1:
@@ -229,7 +230,7 @@ def _write_turn(message: Message, path: str, traits: Traits, report: LossReport,
         if not kept[index]:
             report.dropped(Feature.REASONING_REPLAY, at, "only the provider that issued these thoughts can use them")
         elif isinstance(part, Native) and part.dialect != NAME:
-            report.refused(Feature.NATIVE_TOOLS, at, f"a {part.kind} of {part.dialect} means nothing to it")
+            tell_native(part, "assistant", at, report)
         elif isinstance(part, Text | Refusal | Reasoning | ToolCall | Native):
             parts.append(part)
             _tell_part(part, at, report)

@@ -42,7 +42,7 @@ DROPPED, REFUSED, NEARLY = Outcome.DROPPED, Outcome.REFUSED, Outcome.APPROXIMATE
 
 def write(part: Part) -> tuple[Any, list[tuple[Feature, Outcome]]]:
     report = LossReport("permissive")
-    written = json.loads(msgspec.json.encode(write_contents([part], "input_text", "messages[0]", report)))
+    written = json.loads(msgspec.json.encode(write_contents([part], "input_text", "messages[0].parts", report)))
     assert all(loss.path == "messages[0].parts[0]" for loss in report.entries)
     return written, [(loss.feature, loss.outcome) for loss in report.entries]
 

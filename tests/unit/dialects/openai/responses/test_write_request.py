@@ -178,12 +178,12 @@ def one(**members: Any) -> ChatRequest:
         (one(sampling=Sampling(stop=("x",))), [(Feature.STOP, REFUSED, "sampling.stop")]),
         (one(sampling=Sampling(n=2)), [(Feature.N, REFUSED, "sampling.n")]),
         (one(sampling=Sampling(n=1, temperature=0.0)), []),
-        (one(sampling=Sampling(logit_bias=Raw(b"{}"))), [(Feature.LOGIT_BIAS, REFUSED, "sampling.logit_bias")]),
+        (one(sampling=Sampling(logit_bias=Raw(b"{}"))), [(Feature.LOGIT_BIAS, DROPPED, "sampling.logit_bias")]),
         (
             one(sampling=Sampling(top_k=1, seed=2)),
             [(Feature.TOP_K, DROPPED, "sampling.top_k"), (Feature.SEED, DROPPED, "sampling.seed")],
         ),
-        (one(sampling=Sampling(presence_penalty=1.0)), [(Feature.PENALTIES, DROPPED, "sampling")]),
+        (one(sampling=Sampling(presence_penalty=1.0)), [(Feature.PENALTIES, DROPPED, "sampling.presence_penalty")]),
         (one(modalities=("text", "audio")), [(Feature.MODALITIES, REFUSED, "modalities")]),
         (one(cache=CacheMark()), [(Feature.CACHE_MARK, DROPPED, "cache")]),
         (one(extra=Extension("openai.chat", {"x": Raw(b"1")})), [(Feature.VENDOR, DROPPED, "x")]),
@@ -204,7 +204,7 @@ def one(**members: Any) -> ChatRequest:
         ),
         (
             one(messages=(user(Native(dialect="google", kind="k", raw=Raw(b"{}")), role="assistant"), user())),
-            [(Feature.NATIVE_TOOLS, REFUSED, "messages[0].parts[0]")],
+            [(Feature.NATIVE_TOOLS, DROPPED, "messages[0].parts[0]")],
         ),
         (
             one(messages=(user(Audio(source=Source(data="A")), role="assistant"), user())),
