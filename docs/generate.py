@@ -63,7 +63,7 @@ type whose environment variable is set.
 There are types with code of their own, and [compatible hosts](#compatible-hosts), which speak OpenAI's API with small
 differences. *Speaks* names the APIs between which the gateway translates: a client that speaks one of them is passed
 through, any other is translated to the first of its family ([Translation](../explanation/translation.md)). *Passes
-through* names those that are served only where the provider speaks them.
+through* names those that are served only where the provider speaks them; `files` and `batches` need `share_account`.
 """,
     "hosts": """\
 ## Compatible hosts

@@ -84,7 +84,9 @@ def _others(traits: Traits) -> Iterator[str]:
 
 
 def _paths(kind: AnyProviderType) -> Collection[str]:
-    config = msgspec.structs.replace(msgspec.convert({"type": kind.name}, kind.config), key=Secret("key"))
+    config = msgspec.structs.replace(
+        msgspec.convert({"type": kind.name, "share_account": True}, kind.config), key=Secret("key")
+    )
     try:
         return list(kind.build("example", config).paths)
     except ValueError:  # it has no address of its own
