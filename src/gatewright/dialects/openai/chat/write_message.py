@@ -106,7 +106,7 @@ class MessageWriter:
 
     def _message(self, message: Message, role: str, content: Any) -> dict[str, Any]:
         named = {} if message.name is None else {"name": message.name}
-        if content is None and role != "assistant":
+        if content is None and role != "assistant" and message.parts:
             content = ""  # all parts were left out; null is refused in all but an assistant's messages
         return {"role": role, "content": content, **named, **own(message.extra)}
 
