@@ -1,15 +1,29 @@
-"""Says, at the end of a run, what was checked of the recorded traffic, or loudly that nothing was."""
+"""Says, at the end of a run, what was checked of the recorded traffic, or loudly that nothing was.
+
+`pytest tests/truth --page docs/explanation/recorded-truth.md` writes the same as a page.
+"""
 
 from __future__ import annotations
 
+import datetime
+import importlib.util
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.truth import recordings
+from tests.truth.page import Counts, render_page
+
+HAS_CLIENTS = all(importlib.util.find_spec(name) for name in ("anthropic", "botocore", "cohere", "google", "ollama"))
+collect_ignore = [] if HAS_CLIENTS else ["test_cross_pairs.py"]
 
 CHECKED = pytest.StashKey[Counter[tuple[str, bool]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--page", help="write the counts of the truth suite to this Markdown file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,16 +37,17 @@ def _here() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report: Any = yield
     if report.when == "call" and not report.skipped and item.get_closest_marker("truth") is not None:
-        what = getattr(item, "originalname", item.name)
-        item.config.stash[CHECKED][what, report.passed] += 1
+        suite = item.path.stem.removeprefix("test_")
+        item.config.stash[CHECKED][f"{suite}: {getattr(item, 'originalname', item.name)}", report.passed] += 1
     return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if not recordings.is_here():
+        terminalreporter.section("recorded traffic", sep="!")
         terminalreporter.write_line(
             f"WARNING: no recorded traffic at {recordings.FOLDER}, so the truth suite was SKIPPED", yellow=True
         )
@@ -40,10 +55,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     checked = config.stash[CHECKED]
     if not checked:
         return
-    found, excluded = recordings.everything()
+    counts = Counts.of(*recordings.everything(), checked)
     terminalreporter.section("recorded traffic")
-    terminalreporter.write_line(f"{len(found)} recordings in OpenAI form, {len(excluded)} left out")
-    for what in sorted({name for name, _ in checked}):
-        terminalreporter.write_line(f"  {what}: {checked[what, True]} passed, {checked[what, False]} failed")
-    for (provider, reason), count in sorted(Counter((p.split("/")[0], r) for p, r in excluded.items()).items()):
-        terminalreporter.write_line(f"  left out: {count} of {provider}: {reason}")
+    for line in counts.lines():
+        terminalreporter.write_line(line)
+    if not HAS_CLIENTS:
+        terminalreporter.write_line(
+            "WARNING: the vendors' clients are not installed (`make .venv/.sdks`), so all pairs were SKIPPED",
+            yellow=True,
+        )
+    page = config.getoption("--page", default=None)
+    if page:
+        today = datetime.datetime.now(datetime.UTC).date()
+        Path(page).write_text(render_page(counts, today))
+        terminalreporter.write_line(f"wrote {page}")

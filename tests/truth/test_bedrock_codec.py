@@ -6,6 +6,7 @@ What is expected is worked out here with the standard library from the recording
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,7 +30,7 @@ FOUND = of("bedrock.converse")
 
 
 def cases(kind: str) -> pytest.MarkDecorator:
-    is_case = {
+    is_case: Callable[[Recording], Any] = {
         "request": lambda each: each.request is not None,
         "answer": lambda each: each.answer is not None and "output" in each.answer,
         "error": lambda each: each.status >= 400,

@@ -8,6 +8,7 @@ the API assumes when it is not said is not said.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def cases(dialect: str, *, has: str) -> pytest.MarkDecorator:
-    is_case = {
+    is_case: Callable[[Recording], Any] = {
         "request": lambda each: each.request is not None,
         "body": lambda each: each.answer is not None and each.status == 200,
         "text": lambda each: bool(each.text) and each.status == 200,

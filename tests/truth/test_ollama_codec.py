@@ -7,6 +7,7 @@ What is compared is JSON in a normal form: null and what is empty count as absen
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def cases(member: str) -> pytest.MarkDecorator:
-    is_case = {
+    is_case: Callable[[Recording], Any] = {
         "request": lambda each: each.request is not None,
         "body": lambda each: each.answer is not None and each.status == 200,
         "text": lambda each: bool(each.text) and each.status == 200,

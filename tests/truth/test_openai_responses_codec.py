@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -53,7 +54,7 @@ def is_json(text: str) -> bool:
 
 
 def chosen(kind: str) -> pytest.MarkDecorator:
-    is_case = {
+    is_case: Callable[[Recording], Any] = {
         "request": lambda each: each.request is not None,
         "answer": lambda each: each.answer is not None and "output" in each.answer and each.status == 200,
         "stream": lambda each: bool(each.text) and not is_broken(each),

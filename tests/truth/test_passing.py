@@ -24,7 +24,7 @@ FOUND = [
 def test_passed_answers(recording: Recording) -> None:
     dialect, answer = recording.dialect, recording.answer
     for spelling in ({"separators": (",", ":")}, {"indent": 2}):
-        body = json.dumps(answer, ensure_ascii=False, **spelling).encode()  # type: ignore[arg-type]
+        body = json.dumps(answer, ensure_ascii=False, **spelling).encode()
         out, usage = rewrite_answer(BY_NAME[dialect], body, render_name("published"))
         assert json.loads(out) == answer | ({"model": "published"} if isinstance(answer.get("model"), str) else {})
         assert len(out) - len(body) == (len("published") - len(answer["model"]) if "model" in answer else 0)
