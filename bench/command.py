@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from bench import holds, machine, measure, peers, plan, plots, results, tables, upstream
+from bench import holds, machine, measure, peers, plan, plots, results, tables, translation, upstream
 from bench.contenders import DIRECT, OWN, Contender
 from bench.processes import Processes, ProcessFailed
 
@@ -88,6 +88,9 @@ class Round:
             if "throughput" in kinds and bench.plan.mode != "profile":
                 self._say(number, DIRECT)
                 measure.ceiling(bench)
+            if "translate" in kinds:
+                print(f"round {number + 1}/{bench.plan.rounds} translation", file=sys.stderr, flush=True)
+                translation.measure(bench.recorder)
             for one in self._contenders:
                 wanted = [step for kind, step in STEPS.items() if kind in kinds and kind in one.kinds]
                 self._attempt(one, number, wanted)

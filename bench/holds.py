@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from bench.results import Hold, Run
+from bench.translation import IN_PROCESS
 
 JUDGED = "gatewright-full"
 """Promises are kept with key authentication and every filter on, or not at all."""
@@ -89,6 +90,13 @@ def judge(run: Run) -> list[Hold]:
             "≤ 2 ×",
             _ratio(run, "chunk_cpu", "nginx", TRANSLATED),
             lambda value: f"{value:.2f} ×",
+            lambda value: value <= 2,
+        ),
+        _hold(
+            "translating a request of 100 KB, slowest pair of dialects",
+            "≤ 2 ms",
+            run.median(IN_PROCESS, "translated_request"),
+            lambda value: f"{value:.2f} ms",
             lambda value: value <= 2,
         ),
         _at_most(run, "memory of an idle worker (RSS)", "idle_worker_rss", 60, "MB"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-KINDS = ("start", "throughput", "latency", "stream", "memory", "soak")
+KINDS = ("start", "throughput", "latency", "stream", "translate", "memory", "soak")
 """What can be asked for with `--only`."""
 
 
@@ -33,7 +33,7 @@ FULL = Plan("full", rounds=5)
 QUICK = Plan(
     "quick",
     rounds=1,
-    kinds=("start", "throughput", "latency", "stream", "memory"),
+    kinds=("start", "throughput", "latency", "stream", "translate", "memory"),
     throughput_s=(("1kb", 2, 64), ("100kb", 1, 32), ("1mb", 1, 8)),
     latency_s=1.5,
     chunks=75,

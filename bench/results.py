@@ -31,6 +31,8 @@ FIGURES: dict[str, Figure] = {
     "added_p50": Figure("added latency at half load, p50", "ms", 3),
     "added_p99": Figure("added latency at half load, p99", "ms", 3),
     "chunk_cpu": Figure("CPU per streamed chunk", "µs", 1),
+    "translated_chunk": Figure("translating a chunk, slowest pair of dialects", "µs", 2),
+    "translated_request": Figure("translating a request of 100 KB, slowest pair of dialects", "ms", 2),
     "idle_worker_rss": Figure("idle worker, RSS", "MB", 1),
     "idle_worker_pss": Figure("idle worker, PSS", "MB", 1),
     "idle_all_pss": Figure("idle, all processes, PSS", "MB", 1),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.results import FIGURES, Run
+from bench.translation import IN_PROCESS
 
 Grid = tuple[list[str], list[list[str]]]
 RATE_COLUMNS = (
@@ -75,11 +77,25 @@ def _columns(run: Run, columns: Sequence[tuple[str, str]]) -> Grid:
     return ["gateway", *(title for _, title in columns)], rows
 
 
+def _pairs(run: Run, figure: str) -> Grid:
+    """What each client's dialect (rows) costs before each provider's (columns)."""
+    rounds = [detail["pairs"] for detail in run.details(IN_PROCESS, figure)]
+    names = list(rounds[0]) if rounds else []
+    rows = []
+    for client in names:
+        costs = [[one[client].get(provider) for one in rounds] for provider in names]
+        shown = [None if None in values else statistics.median(values) for values in costs]
+        rows.append([client, *(number(value, FIGURES[figure].digits) for value in shown)])
+    return ["client \\ provider", *names], rows
+
+
 def grids(run: Run) -> list[tuple[str, Grid]]:
     """Every table with its title; empty ones are left out."""
     everything = [
         ("Throughput, one core for the gateway", throughput(run)),
         ("Latency added at half load, and streams", _columns(run, COST_COLUMNS)),
+        ("Translating a streamed chunk, in process, µs", _pairs(run, "translated_chunk")),
+        ("Translating a request of 100 KB, in process, ms", _pairs(run, "translated_request")),
         ("Memory and start", _columns(run, MEMORY_COLUMNS)),
     ]
     return [(title, _narrow(grid)) for title, grid in everything if grid[1]]

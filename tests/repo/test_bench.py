@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from bench import command, contenders, holds, peers, plan, plots, processes, results, tables, traffic, wrk
+from bench import command, contenders, holds, peers, plan, plots, processes, results, tables, traffic, translation, wrk
 from bench.upstream import Upstreams
 
 from gatewright.config.load import load
+from gatewright.dialects import DIALECTS
 from gatewright.filters import FILTERS
 
 VALUES: dict[str, dict[str, float]] = {
@@ -161,6 +162,28 @@ def test_gatewright_accepts_its_configuration(full: bool) -> None:
     assert loaded.errors == ()
     assert loaded.document is not None
     assert loaded.document.anonymous is not full
+
+
+def test_every_pair_of_dialects_is_translated(monkeypatch: pytest.MonkeyPatch, run: results.Run) -> None:
+    monkeypatch.setattr(translation, "CHUNKS", 1)
+    monkeypatch.setattr(translation, "TRIES", 1)
+    recorder = results.Recorder()
+    translation.measure(recorder)
+    measured = holds.judged(msgspec.structs.replace(run, rows=recorder.rows()))
+    names = {one.name for one in DIALECTS if one.chat is not None} - {"openai.completions"}
+    for title, (head, rows) in tables.grids(measured):
+        assert title.startswith("Translating a ")
+        assert set(head[1:]) == names == {row[0] for row in rows}
+        assert all(sum(cell == "–" for cell in row) == 1 for row in rows)
+    assert [hold.promise for hold in measured.holds if hold.held is not None] == [
+        "translating a request of 100 KB, slowest pair of dialects"
+    ]
+
+
+def test_the_conversation_has_its_size() -> None:
+    for dialect in DIALECTS:
+        if dialect.chat is not None and dialect.name != "openai.completions":
+            assert 90_000 < len(translation.client_body(dialect.chat)) < 110_000
 
 
 def test_contenders_are_chosen_by_the_command_line() -> None:
