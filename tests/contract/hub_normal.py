@@ -176,13 +176,6 @@ def _no_tools_for_none(plain: Plain) -> None:
         del plain["tool_choice"]
 
 
-def _developer_is_system(plain: Plain) -> None:
-    for message in plain["messages"]:
-        if message["role"] == "developer":
-            message["role"] = "system"
-    plain["messages"] = _turns(plain["messages"])
-
-
 def _name_is_title(part: Plain) -> None:
     name = part["source"].pop("filename", None)
     part.setdefault("title", name)
@@ -262,12 +255,6 @@ EQUIVALENCES = (
         MESSAGES,
         "The switch for parallel calls is a member of the tool choice, whose default is `auto`.",
         _say_auto,
-    ),
-    Equivalence(
-        "developer is system",
-        MESSAGES,
-        "There is one place for instructions, with the rank of a developer's.",
-        _developer_is_system,
     ),
     Equivalence(
         "file name is title",
