@@ -65,9 +65,10 @@ class Pricing(Struct, frozen=True):
         """Femto-dollars for one answer; None when something that was used has no known price."""
         levels = self.services.get(service) or self.services["prices"]
         level = levels[0]
-        for other in levels[1:]:
-            if usage.input_total > other.above_input_tokens:
-                level = other
+        if len(levels) > 1:
+            for other in levels[1:]:
+                if usage.input_total > other.above_input_tokens:
+                    level = other
         if usage.audio_s is not None and level.audio_s is not None:
             return int(usage.audio_s * level.audio_s)
         if usage.search_units is not None and level.request is not None:

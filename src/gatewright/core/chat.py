@@ -330,7 +330,8 @@ def tool_names(messages: tuple[Message, ...]) -> dict[str, str]:
 
 
 _CARRIED = "gatewright."
-_CARRIED_SPELLINGS = (b'"gatewright.', b'"Z2F0ZXdyaWdo')
+_CARRIED_PLAIN = b'"gatewright.'
+_CARRIED_BASE64 = b'"Z2F0ZXdyaWdo'
 """How JSON strings begin that hold a carried blob: as it is, or in base64 where the slot is of bytes."""
 
 
@@ -339,7 +340,7 @@ def holds_carried(body: bytes) -> bool:
 
     May be true of a request that only speaks of such; the hub then finds nothing to take out.
     """
-    return any(spelling in body for spelling in _CARRIED_SPELLINGS)
+    return _CARRIED_PLAIN in body or _CARRIED_BASE64 in body
 
 
 def carry(blob: Opaque, into: str) -> str:

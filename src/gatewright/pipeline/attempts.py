@@ -65,7 +65,7 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
             hide_usage = False
             translation: Translation | None = None
             # What another provider signed came back through this client: only the hub can take it out again.
-            if route.is_identity and not (dialect.chat is not None and holds_carried(x.body)):
+            if route.is_identity and not (dialect.name in x.snapshot.mixed_dialects and holds_carried(x.body)):
                 request, hide_usage = _render_identity(x, dialect, target, route)
             else:
                 model = _model_of(x, target)

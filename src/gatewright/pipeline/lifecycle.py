@@ -130,7 +130,7 @@ def settle(x: Exchange, ports: Ports) -> None:
 def _cost(x: Exchange, usage: Usage, ports: Ports) -> int | None:
     target: BoundTarget = x.target
     snapshot: Snapshot = x.snapshot
-    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.wall())
+    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, x.finished_s, ports.wall)
     if pricing is None:
         return None
     tier = x.fields.get("service_tier")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import Any, Final
@@ -22,6 +22,7 @@ from gatewright.pipeline.provider import Origin, Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_DAY_CHECKED_S: Final = 60.0
 _MAX_CHAINS: Final = 10_000
 """Chains, traits and prices kept per snapshot; beyond it a table is begun anew, so no model names can grow it."""
 
@@ -110,7 +111,12 @@ class Snapshot:
         self.anonymous = anonymous
         self._keys = keys
         self._policies = tuple(policies)
-        self._pricings: dict[tuple[str, str, int], Pricing | None] = {}
+        self.mixed_dialects = _mixed_dialects(models.values())
+        """Client dialects that one target speaks and another is translated to: what was carried through a client of
+        theirs may come to a target that cannot read it."""
+        self._pricings: dict[tuple[str, str], Pricing | None] = {}
+        self._day = ""
+        self._day_until = float("-inf")
         self._traits: dict[tuple[str, str], Traits] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
         self._published = tuple(models.values())
@@ -144,17 +150,23 @@ class Snapshot:
             traits = self._traits[key] = self._find_traits(upstream, model)
         return traits
 
-    def pricing_of(self, upstream: Upstream, model: str, unix_s: float) -> Pricing | None:
-        """What one model of a provider costs at a time; None when that is not known."""
-        day = int(unix_s // 86_400)
-        key = (upstream.type, model, day)
-        if key not in self._pricings:
-            if len(self._pricings) >= _MAX_CHAINS:
+    def pricing_of(self, upstream: Upstream, model: str, now: float, wall: Callable[[], float]) -> Pricing | None:
+        """What one model of a provider costs today; None when that is not known. `now` is monotonic, and asked first:
+        the calendar is looked at once a minute."""
+        if now >= self._day_until:
+            self._day_until = now + _DAY_CHECKED_S
+            day = date.fromordinal(_EPOCH + int(wall() // 86_400)).isoformat()
+            if day != self._day:
+                self._day = day
                 self._pricings.clear()
-            facts = find(self.document.catalogue, upstream.type, model)
-            date_text = date.fromordinal(_EPOCH + day).isoformat()
-            self._pricings[key] = None if facts is None else compile_pricing(on_day(facts, date_text))
-        return self._pricings[key]
+        key = (upstream.type, model)
+        if key in self._pricings:
+            return self._pricings[key]
+        if len(self._pricings) >= _MAX_CHAINS:
+            self._pricings.clear()
+        facts = find(self.document.catalogue, upstream.type, model)
+        found = self._pricings[key] = None if facts is None else compile_pricing(on_day(facts, self._day))
+        return found
 
     def _find_traits(self, upstream: Upstream, model: str) -> Traits:
         changes: dict[str, Any] = {}
@@ -186,3 +198,13 @@ class Snapshot:
             )
             self._chains[(consumer, model)] = chain
         return chain
+
+
+def _mixed_dialects(models: Iterable[PublishedModel]) -> frozenset[str]:
+    spoken: set[str] = set()
+    translated: set[str] = set()
+    for model in models:
+        for target in (*model.targets, *model.fallback):
+            for name, route in target.routes.items():
+                (spoken if route.is_identity else translated).add(name)
+    return frozenset(spoken & translated)

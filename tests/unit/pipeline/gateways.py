@@ -38,7 +38,13 @@ def build(name: str, config: HostConfig) -> Upstream:
     return build_upstream(name, config, url=config.url, paths=paths, credential=credential)
 
 
+def build_claude(name: str, config: HostConfig) -> Upstream:
+    paths = {"anthropic.messages": "/messages"}
+    return build_upstream(name, config, url=config.url or "http://claude.test/v1", paths=paths, credential=None)
+
+
 HOST: ProviderType[Any] = ProviderType("host", HostConfig, build, "A host.")
+CLAUDE: ProviderType[Any] = ProviderType("claude", HostConfig, build_claude, "A host of another dialect.")
 
 
 class NoCounters:
@@ -95,7 +101,7 @@ class World:
 
     def snapshot(self, document: dict[str, Any], *filters: FilterType) -> Snapshot:
         return build_snapshot(
-            msgspec.convert(document, Gateway), version=1, providers=[HOST], filters=filters, ports=self.ports
+            msgspec.convert(document, Gateway), version=1, providers=[HOST, CLAUDE], filters=filters, ports=self.ports
         )
 
     def exchange(self, snapshot: Snapshot, body: bytes, **headers: bytes) -> Exchange:

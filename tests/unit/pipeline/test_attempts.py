@@ -63,17 +63,28 @@ def test_losses_are_told_or_refused(fidelity: str, refused: bool) -> None:
         assert dict(reply.headers)[b"x-gatewright-loss"] == b"cache_mark=dropped"
 
 
-def test_what_another_provider_signed_does_not_pass_through() -> None:
+def both() -> dict[str, Any]:
+    """One model at a host of chat completions, another at one of messages."""
+    given = document()
+    given["providers"]["c"] = {"type": "claude"}
+    given["models"]["n"] = {"targets": [{"provider": "c", "model": "claude-x"}]}
+    return given
+
+
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_what_another_provider_signed_does_not_pass_through(is_mixed: bool) -> None:
     world = World()
     carried = b'[{"type": "reasoning.text", "text": "t", "signature": "gatewright.anthropic.messages:c2ln"}]'
     turn = b'{"role": "assistant", "content": "a", "reasoning_details": %b}' % carried
     body = b'{"model": "m", "messages": [%b, {"role": "user", "content": "b"}]}' % turn
     world.script = [Answer(body=answers.chat_completion())]
-    x = world.exchange(world.snapshot(document()), body)
+    x = world.exchange(world.snapshot(both() if is_mixed else document()), body)
     reply = opened(world, x, CHAT)
     assert isinstance(reply, Reply)
     assert msgspec.json.decode(reply.body)["model"] == "m"
-    assert b"c2ln" not in world.sent[0][1]
+    assert (b"c2ln" in world.sent[0][1]) is not is_mixed
+    if not is_mixed:
+        return  # nobody here can have issued it, so nobody looks
     assert x.losses is not None
     assert {loss.feature for loss in x.losses.entries} == {Feature.REASONING_REPLAY}
 
