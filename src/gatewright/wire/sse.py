@@ -80,6 +80,8 @@ def split_events(block: bytes) -> list[bytes]:
     What stands behind the last one can only be the line end of a third empty line: it comes as an element of its own.
     """
     if b"\r" not in block:
+        if block.find(b"\n\n") == len(block) - 2 >= 0:  # nearly every block is one event
+            return [block]
         events = block.split(b"\n\n")
         rest = events.pop()
         events = [event + b"\n\n" for event in events]
@@ -96,6 +98,19 @@ def split_events(block: bytes) -> list[bytes]:
 
 def event_data(event: bytes) -> bytes:
     """The data of one event: its `data:` lines joined with LF; empty when it has none (a comment, a ping)."""
+    if event[:6] == b"data: ":
+        start = 6
+    else:
+        named = event.find(b"\ndata: ")
+        start = named + 7 if named > 0 else 0
+    if (
+        start
+        and event.find(b"\n", start) == len(event) - 2
+        and event[-1:] == b"\n"
+        and b"\r" not in event
+        and event.count(b"data", 0, start) == 1
+    ):  # nearly every event has one such line, behind its name if it has one
+        return event[start:-2]
     lines: list[bytes] = []
     for line in _LINE_END.split(event):
         name, _, value = line.partition(b":")

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gatewright.wire.sse import EventBuffer, event_data, render_event, split_events
 
@@ -88,6 +90,16 @@ def test_an_empty_block_has_no_events() -> None:
 )
 def test_the_data_of_an_event(event: bytes, data: bytes) -> None:
     assert event_data(event) == data
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"data: 1", b"data:2", b"data", b"data: ", b"event: data: x", b"event: e", b": c"])),
+    st.sampled_from([*ENDS.values()]),
+)
+def test_every_spelling_of_a_line_is_read_alike(lines: list[bytes], end: bytes) -> None:
+    values = [line[5:].removeprefix(b" ") for line in lines if line == b"data" or line.startswith(b"data:")]
+    assert event_data(b"".join(line + end for line in lines) + end) == b"\n".join(values)
 
 
 @pytest.mark.parametrize(
