@@ -52,7 +52,7 @@ def test_all_errors_come_together_each_with_its_path() -> None:
         "policies[1].config.note",
         "policies[2].config",
     }
-    assert "known types: host" in found["providers.b.type"]
+    assert "known types: claude, host" in found["providers.b.type"]
     assert "known filters: probe" in found["policies[0].filter"]
     assert found["policies[2].config"] == "that cannot be"
     assert "pw" not in str(refused.value).replace("empty", "")
