@@ -30,8 +30,9 @@ from gatewright.core.errors import Kind
 from gatewright.core.events import merge_extensions
 from gatewright.dialects.anthropic.carried import read_redacted, read_thinking, reattach
 from gatewright.dialects.anthropic.citations import read_citation
-from gatewright.dialects.anthropic.vocabulary import NAME, is_object, read_cache
+from gatewright.dialects.anthropic.vocabulary import NAME, read_cache
 from gatewright.wire.json_object import JsonObject
+from gatewright.wire.tool_arguments import is_object
 
 _any = msgspec.json.Decoder()
 _TEXT_FIRST: Final = re.compile(rb'\[\s*\{\s*"type"\s*:\s*"text"')

@@ -28,9 +28,10 @@ from gatewright.dialects.anthropic.errors import read_fault
 from gatewright.dialects.anthropic.finish import read_finish, stop_members
 from gatewright.dialects.anthropic.read_blocks import read_block
 from gatewright.dialects.anthropic.usage import read_extra, read_usage, render_usage
-from gatewright.dialects.anthropic.vocabulary import JSON_TOOL, NAME, clean_id, own, raw_input, tool_input
+from gatewright.dialects.anthropic.vocabulary import JSON_TOOL, NAME, clean_id, own
 from gatewright.dialects.anthropic.write_blocks import Block
 from gatewright.wire.json_object import JsonObject
+from gatewright.wire.tool_arguments import arguments_object, tell_arguments
 
 _encoder = msgspec.json.Encoder()
 _BAD = Kind.UPSTREAM_BAD_RESPONSE
@@ -134,12 +135,8 @@ def _call(part: ToolCall, path: str, report: LossReport) -> list[Block]:
     ident = clean_id(part.id)
     if part.signature is not None and part.signature.dialect != NAME:
         blocks.append(hidden_block(part.signature, "call", ident))
-    if part.is_custom:
-        tell_custom(path, report)
-    arguments = tool_input(part.arguments, is_custom=part.is_custom)
-    if arguments is None:
-        report.note(Feature.TOOLS, Outcome.APPROXIMATED, path, "arguments that are no JSON object are wrapped in one")
-        arguments = raw_input(part.arguments)
+    tell_arguments(part, path, report.note)
+    arguments = arguments_object(part)
     blocks.append({"type": "tool_use", "id": ident, "name": part.name, "input": arguments, **own(part.extra)})
     return blocks
 

@@ -34,9 +34,10 @@ from gatewright.dialects.anthropic.errors import read_failure
 from gatewright.dialects.anthropic.finish import read_finish
 from gatewright.dialects.anthropic.read_blocks import read_block
 from gatewright.dialects.anthropic.usage import overlay, read_extra, read_usage
-from gatewright.dialects.anthropic.vocabulary import JSON_TOOL, NAME, raw_input, tool_input
+from gatewright.dialects.anthropic.vocabulary import JSON_TOOL, NAME
 from gatewright.wire.json_object import JsonObject, mend_surrogates, render_json
 from gatewright.wire.sse import EventBuffer, event_data, split_events
+from gatewright.wire.tool_arguments import arguments_object
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _BAD: Final = Kind.UPSTREAM_BAD_RESPONSE
@@ -301,7 +302,7 @@ class StreamDecoder:
         arguments = "".join(block.arguments)
         if arguments:
             # Cut off by the output limit it is no JSON, and kept as words.
-            fields["input"] = tool_input(arguments) or raw_input(arguments)
+            fields["input"] = arguments_object(ToolCall(id="", name="", arguments=arguments))
         kind = JsonObject(fields, kind=_BAD).required_string("type")
         out.append(PartBegin(0, block.part, Native(dialect=NAME, kind=kind, raw=render_json(fields))))
         out.append(PartEnd(0, block.part))

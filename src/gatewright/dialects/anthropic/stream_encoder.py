@@ -52,9 +52,10 @@ from gatewright.dialects.anthropic.errors import render_stream_error
 from gatewright.dialects.anthropic.finish import IN_DELTA, stop_members
 from gatewright.dialects.anthropic.response import native_blocks, tell_custom, tell_medium, tell_refusal
 from gatewright.dialects.anthropic.usage import render_usage
-from gatewright.dialects.anthropic.vocabulary import CUSTOM_INPUT, NAME, clean_id, own
+from gatewright.dialects.anthropic.vocabulary import NAME, clean_id, own
 from gatewright.wire.json_object import JsonObject, render_json
 from gatewright.wire.sse import render_event
+from gatewright.wire.tool_arguments import CUSTOM_INPUT
 
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode

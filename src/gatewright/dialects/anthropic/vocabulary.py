@@ -7,22 +7,17 @@ import re
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Raw
 
 from gatewright.core.chat import CacheMark, Extension
 from gatewright.core.events import FinishReason
 from gatewright.core.fields import Fields
-from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.json_object import JsonObject
 
 NAME: Final = "anthropic.messages"
 JSON_TOOL: Final = "gatewright_json_response"
 """The tool that stands in for JSON Schema output on models without it. Reserved: a call of it is the answer's text."""
 DEFAULT_MAX_TOKENS: Final = 4096
 """The output limit when neither the request nor the model's traits give one: the largest every Claude model takes."""
-CUSTOM_INPUT: Final = "input"
-"""The member that holds the free text of a call to a tool that takes no JSON."""
-RAW_INPUT: Final = "_raw"
-"""The member that holds tool arguments which are no JSON object, as text."""
 
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "end_turn": "stop",
@@ -86,26 +81,3 @@ def render_cache(mark: CacheMark) -> dict[str, str]:
 def own(extra: Extension | None) -> dict[str, Any]:
     """The members of an extension if it is this API's own."""
     return dict(extra.members) if extra is not None and extra.dialect == NAME else {}
-
-
-def is_object(text: str | bytes | Raw) -> bool:
-    """Whether `text` is a JSON object."""
-    try:
-        _fields.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def tool_input(arguments: str, *, is_custom: bool = False) -> Raw | None:
-    """The `input` of a call; None when the arguments are no JSON object, which `raw_input` then wraps."""
-    if is_custom:
-        return render_json({CUSTOM_INPUT: arguments})
-    if not arguments:
-        return Raw(b"{}")
-    return Raw(arguments.encode()) if is_object(arguments) else None
-
-
-def raw_input(arguments: str) -> Raw:
-    """Arguments that are no JSON object, as one: nothing of them is lost, and the model can read what it wrote."""
-    return render_json({RAW_INPUT: arguments})

@@ -23,8 +23,9 @@ from gatewright.core.chat import (
 from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.anthropic.cache_marks import Marks
 from gatewright.dialects.anthropic.citations import is_own, write_citation
-from gatewright.dialects.anthropic.vocabulary import NAME, clean_id, clean_name, own, raw_input, tool_input
+from gatewright.dialects.anthropic.vocabulary import NAME, clean_id, clean_name, own
 from gatewright.dialects.anthropic.write_media import write_document, write_image
+from gatewright.wire.tool_arguments import arguments_object, tell_arguments
 
 Block = dict[str, Any] | Raw
 
@@ -82,12 +83,8 @@ class BlockWriter:
 
     def _call(self, part: ToolCall, path: str) -> Block:
         self._foreign_signature(part, path)
-        if part.is_custom:
-            self._report.approximated(Feature.CUSTOM_TOOLS, path, "its text is sent as an argument")
-        arguments = tool_input(part.arguments, is_custom=part.is_custom)
-        if arguments is None:
-            self._report.approximated(Feature.TOOLS, path, "arguments that are no JSON object are wrapped in one")
-            arguments = raw_input(part.arguments)
+        tell_arguments(part, path, self._report.add)
+        arguments = arguments_object(part)
         name = clean_name(part.name)
         if name != part.name:
             self._report.approximated(Feature.TOOLS, path, f"the tool's name is written `{name}`")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from msgspec import Raw, Struct
 
 from gatewright.core.chat import (
@@ -30,30 +29,15 @@ from gatewright.core.loss import Feature, LossReport, tell_native
 from gatewright.dialects.bedrock.carried import Block, write_redacted, write_signature, write_thought, write_thoughts
 from gatewright.dialects.bedrock.media import AUDIOS, DOCUMENTS, IMAGES, VIDEOS, own, write_source
 from gatewright.dialects.bedrock.names import NAME, DocumentNames, call_id, tool_name
+from gatewright.wire.tool_arguments import arguments_object, tell_arguments
 
 _PLACED: Final = frozenset(("format", "source", "name", "json", "guardContent", "citationsContent"))
 """Members of extensions that the writers put where they belong."""
-_objects: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 
 
 def cache_point(mark: CacheMark) -> Block:
     """The block that a cache mark is, to stand after what it marks."""
     return {"cachePoint": {"type": "default"} if mark.ttl is None else {"type": "default", "ttl": mark.ttl}}
-
-
-def arguments_of(call: ToolCall) -> Any:
-    """A call's arguments as an object; what is none is wrapped, never dropped."""
-    text = call.arguments.strip()
-    if not text:
-        return {}
-    if not call.is_custom:
-        try:
-            _objects.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            return Raw(text.encode())
-    return {"input": call.arguments}
 
 
 def write_citation(citation: Citation) -> Block:
@@ -89,7 +73,11 @@ def write_text(part: Text) -> Block | None:
 
 def write_call(part: ToolCall, *, strict_ids: bool) -> Block:
     """A toolUse block."""
-    use = {"toolUseId": call_id(part.id, strict=strict_ids), "name": tool_name(part.name), "input": arguments_of(part)}
+    use = {
+        "toolUseId": call_id(part.id, strict=strict_ids),
+        "name": tool_name(part.name),
+        "input": arguments_object(part),
+    }
     return {"toolUse": {**use, **own(part.extra)}}
 
 
@@ -133,8 +121,7 @@ class RequestWriter(Struct):
                 return self._text(part, path)
             case ToolCall():
                 self._tell_signature(part.signature, path)
-                if part.is_custom:
-                    self.report.approximated(Feature.CUSTOM_TOOLS, path, "the text is sent as the member `input`")
+                tell_arguments(part, path, self.report.add)
                 return write_call(part, strict_ids=self.strict_ids)
             case ToolResult():
                 return self._result(part, path)
@@ -283,7 +270,7 @@ def _answer_blocks(part: Part, path: str, note: Note) -> list[Block | Raw]:
                 text = {"text": ""}
             return [] if text is None else [text]
         case ToolCall():
-            use = {"toolUseId": part.id, "name": part.name, "input": arguments_of(part)}
+            use = {"toolUseId": part.id, "name": part.name, "input": arguments_object(part)}
             return [{"toolUse": {**use, **own(part.extra)}}]
         case Reasoning():
             return [*write_thoughts(part)]

@@ -17,6 +17,7 @@ from gatewright.core.errors import Kind
 from gatewright.dialects.cohere.citations import content_index, is_of_text, read_citation, write_citation
 from gatewright.dialects.cohere.names import NAME, OWN, PLAN, members_of, own
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.tool_arguments import arguments_object
 
 
 def read_assistant(message: JsonObject, kind: Kind) -> tuple[tuple[Part, ...], list[Raw]]:
@@ -104,7 +105,7 @@ def write_call(call: ToolCall) -> dict[str, Any]:
 def write_arguments(call: ToolCall) -> str:
     """The arguments as text; free text is wrapped in an object, so that nothing of it is lost."""
     if call.is_custom:
-        return str(bytes(render_json({"input": call.arguments})), "utf-8")
+        return str(bytes(arguments_object(call)), "utf-8")
     return call.arguments or "{}"
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 from msgspec import Raw
 
 from gatewright.core.chat import Extension
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import Finish, FinishReason
-from gatewright.core.fields import Fields
 from gatewright.wire.json_object import JsonObject
 
 NAME: Final = "cohere.chat"
@@ -38,7 +36,6 @@ _WORDS: Final[dict[FinishReason, str]] = {
     "pause": "MAX_TOKENS",
     "error": "ERROR",
 }
-_fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 
 
 def is_own(extra: Extension | None) -> bool:
@@ -74,15 +71,6 @@ def write_reason(finish: Finish | None) -> str:
     if finish.reason == "stop" and finish.stop_sequence is not None:
         return "STOP_SEQUENCE"
     return _WORDS[finish.reason]
-
-
-def is_object(text: str | bytes | Raw) -> bool:
-    """Whether `text` is a JSON object."""
-    try:
-        _fields.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def bad_answer(problem: str) -> GatewayError:

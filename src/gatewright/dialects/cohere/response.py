@@ -17,6 +17,7 @@ from gatewright.dialects.cohere.message import read_assistant, write_assistant
 from gatewright.dialects.cohere.names import NAME, own, read_reason, write_reason
 from gatewright.dialects.cohere.usage import read_report, write_usage
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.tool_arguments import tell_arguments
 
 _BAD: Final = Kind.UPSTREAM_BAD_RESPONSE
 _list: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
@@ -128,7 +129,7 @@ def shown(part: Part, path: str, report: LossReport) -> Part | None:
             return part
         case ToolCall():
             if part.is_custom:
-                report.note(Feature.CUSTOM_TOOLS, Outcome.APPROXIMATED, path, "its arguments are wrapped in an object")
+                tell_arguments(part, path, report.note)
             return part
         case Refusal(text=text):
             report.note(Feature.REFUSAL, Outcome.APPROXIMATED, path, "written as plain words")

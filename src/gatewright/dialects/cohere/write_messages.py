@@ -29,6 +29,7 @@ from gatewright.dialects.cohere.message import write_assistant
 from gatewright.dialects.cohere.names import NAME, is_own, members_of, own
 from gatewright.wire.json_object import JsonObject
 from gatewright.wire.media import text_of_file, write_data_url
+from gatewright.wire.tool_arguments import tell_arguments
 
 _MEDIA: Final[dict[str, Feature]] = {"audio": Feature.AUDIO, "video": Feature.VIDEO, "file": Feature.DOCUMENT}
 
@@ -104,7 +105,7 @@ class MessageWriter:
             case ToolCall():
                 self._tell_signature(part, path)
                 if part.is_custom:
-                    self._report.approximated(Feature.CUSTOM_TOOLS, path, "its arguments are wrapped in an object")
+                    tell_arguments(part, path, self._report.add)
                 return part
             case Native():
                 if part.dialect == NAME:

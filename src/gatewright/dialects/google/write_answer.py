@@ -32,7 +32,7 @@ from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import NULL
 from gatewright.dialects.google.signatures import write_signature, write_thought
 from gatewright.dialects.google.usage import write_usage
-from gatewright.dialects.google.write_parts import object_arguments
+from gatewright.wire.tool_arguments import arguments_object, tell_arguments
 
 
 def write_part(part: Part, path: str, report: LossReport) -> dict[str, Any] | None:
@@ -80,15 +80,8 @@ def _is_own(part: Reasoning) -> bool:
 
 def write_call(part: ToolCall, path: str, report: LossReport) -> dict[str, Any]:
     """A call; its arguments are an object whatever the model wrote."""
-    if part.is_custom:
-        report.note(Feature.CUSTOM_TOOLS, Outcome.APPROXIMATED, path, "the free text is the argument `input`")
-        arguments: Any = {"input": part.arguments}
-    else:
-        arguments, is_exact = object_arguments(part.arguments)
-        if not is_exact:
-            note = "the model's arguments are no JSON object: they are the argument `arguments`"
-            report.note(Feature.TOOLS, Outcome.APPROXIMATED, path, note)
-    call: dict[str, Any] = {"name": part.name, "args": arguments}
+    tell_arguments(part, path, report.note)
+    call: dict[str, Any] = {"name": part.name, "args": arguments_object(part)}
     if part.id and not is_made_up(part.id):
         call["id"] = part.id
     extra = own_members(part.extra, NAME)

@@ -36,6 +36,7 @@ from gatewright.dialects.google.members import NAME, merged, own_members
 from gatewright.dialects.google.read_parts import is_object_text
 from gatewright.wire.json_object import mend_surrogates
 from gatewright.wire.media import image_type
+from gatewright.wire.tool_arguments import arguments_object, tell_arguments
 
 _FEATURES: Final[dict[type, Feature]] = {
     Image: Feature.IMAGE_DATA,
@@ -142,7 +143,8 @@ class PartWriter:
 
     def _call(self, part: ToolCall, path: str) -> dict[str, Any]:
         extra = own_members(part.extra, NAME)
-        call: dict[str, Any] = {"name": part.name, "args": self._arguments(part, path)}
+        tell_arguments(part, path, self._report.add)
+        call: dict[str, Any] = {"name": part.name, "args": arguments_object(part)}
         if part.id and not is_made_up(part.id):
             call["id"] = part.id
         written: dict[str, Any] = {"functionCall": merged(call, extra.pop("functionCall", None))}
@@ -152,16 +154,6 @@ class PartWriter:
             else:
                 self._foreign(path)
         return written | extra
-
-    def _arguments(self, part: ToolCall, path: str) -> Raw | dict[str, Any]:
-        if part.is_custom:
-            self._report.approximated(Feature.CUSTOM_TOOLS, path, "the free text is written as the argument `input`")
-            return {"input": part.arguments}
-        arguments, is_exact = object_arguments(part.arguments)
-        if not is_exact:
-            note = "arguments that are no JSON object are written as the argument `arguments`"
-            self._report.approximated(Feature.TOOLS, path, note)
-        return arguments
 
     def _result(self, part: ToolResult, path: str) -> dict[str, Any]:
         extra = own_members(part.extra, NAME)
@@ -256,23 +248,6 @@ class PartWriter:
             media_type = _DEFAULT_TYPES[type(part)]
             self._report.approximated(_FEATURES[type(part)], path, f"its media type is taken to be {media_type}")
         return {"mimeType": media_type, "data": source.data}
-
-
-def object_arguments(arguments: str) -> tuple[Raw | dict[str, Any], bool]:
-    """A call's arguments as the object that `args` must be, and whether they were one."""
-    if not arguments.strip():
-        return {}, True
-    spelled = arguments.encode("utf-8", "replace")
-    try:
-        value = _any.decode(spelled)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            value = _any.decode(mend_surrogates(spelled))
-        except (msgspec.DecodeError, RecursionError):
-            return {"arguments": arguments}, False
-    if isinstance(value, dict):
-        return Raw(spelled), True
-    return ({}, True) if value is None else ({"arguments": Raw(spelled)}, False)
 
 
 def _response(texts: list[str], *, is_error: bool) -> Raw | dict[str, Any]:

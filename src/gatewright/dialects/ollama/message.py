@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw
-
 from gatewright.core.call_ids import is_made_up, make_call_id
 from gatewright.core.chat import Extension, Image, Part, Reasoning, Source, Text, ToolCall
 from gatewright.dialects.ollama.names import (
     NAME,
-    RAW_INPUT,
-    is_object,
     mark,
     own,
 )
 from gatewright.wire.json_object import JsonObject, render_json
 from gatewright.wire.media import image_type
+from gatewright.wire.tool_arguments import arguments_object, is_object
 
 
 def read_parts(message: JsonObject, call_seed: str) -> tuple[Part, ...]:
@@ -94,28 +91,13 @@ def _call_extra(call: JsonObject, function: JsonObject) -> Extension | None:
 def write_call(call: ToolCall) -> dict[str, Any]:
     """One call. Made-up ids are left out: whoever reads the call makes up the same."""
     members = own(call.extra)
-    inner: dict[str, Any] = {"name": call.name, "arguments": write_arguments(call)}
+    inner: dict[str, Any] = {"name": call.name, "arguments": arguments_object(call)}
     more = members.pop("function", None)
     if more is not None:
         rest = JsonObject.parse(more).rest(NAME)
         inner.update(rest.members if rest is not None else {})
     written: dict[str, Any] = {} if is_made_up(call.id) else {"id": call.id}
     return {**written, **members, "function": inner}
-
-
-def write_arguments(call: ToolCall) -> Raw:
-    """The arguments as an object; text that is none is wrapped, so that nothing of it is lost."""
-    if not call.is_custom:
-        if not call.arguments:
-            return Raw(b"{}")
-        if is_object(call.arguments):
-            return Raw(call.arguments.encode())
-    return render_json({RAW_INPUT: call.arguments})
-
-
-def is_json_call(call: ToolCall) -> bool:
-    """Whether the call's arguments can be written as they are."""
-    return not call.is_custom and (not call.arguments or is_object(call.arguments))
 
 
 def join_text(texts: list[str]) -> str:

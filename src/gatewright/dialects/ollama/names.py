@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-from msgspec import Raw
-
 from gatewright.core.chat import Extension
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import Finish, FinishReason
-from gatewright.core.fields import Fields
 
 NAME: Final = "ollama.chat"
 EMBED: Final = "ollama.embed"
-RAW_INPUT: Final = "_raw"
-"""The member that holds tool arguments which are no JSON object, as text."""
 
 OWN: Final = Extension(NAME, {})
 """Marks what was read from this API though it needs no member of its own."""
@@ -29,7 +23,6 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "pause": "pause",
     "error": "error",
 }
-_fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 
 
 def is_own(extra: Extension | None) -> bool:
@@ -45,15 +38,6 @@ def own(extra: Extension | None) -> dict[str, Any]:
 def mark(extra: Extension | None) -> Extension:
     """An extension of this dialect, empty when there is nothing to keep."""
     return OWN if extra is None else extra
-
-
-def is_object(text: str | bytes | Raw) -> bool:
-    """Whether `text` is a JSON object."""
-    try:
-        _fields.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def read_reason(native: str | None, *, has_calls: bool) -> Finish:

@@ -13,10 +13,11 @@ from gatewright.core.events import ChatResponse, Choice, Failure, Finish, TokenL
 from gatewright.core.loss import Feature, LossReport, Outcome
 from gatewright.dialects.ollama.clock import parse_time, render_time
 from gatewright.dialects.ollama.errors import fault_message
-from gatewright.dialects.ollama.message import is_json_call, read_parts, write_call
+from gatewright.dialects.ollama.message import read_parts, write_call
 from gatewright.dialects.ollama.names import NAME, own, read_reason, write_reason
 from gatewright.dialects.ollama.usage import take_usage, write_usage
 from gatewright.wire.json_object import JsonObject, render_json
+from gatewright.wire.tool_arguments import tell_arguments
 
 _BAD = Kind.UPSTREAM_BAD_RESPONSE
 
@@ -186,13 +187,13 @@ def tell_part(part: Part, path: str, report: LossReport) -> None:
             report.note(Feature.REFUSAL, Outcome.APPROXIMATED, path, "written as plain words")
         case Reasoning() if part.signature is not None or part.encrypted is not None:
             report.note(Feature.REASONING_REPLAY, Outcome.DROPPED, path, "the API has no place for signatures")
-        case ToolCall() if not is_json_call(part):
-            report.note(Feature.CUSTOM_TOOLS, Outcome.APPROXIMATED, path, "its arguments are wrapped in an object")
+        case ToolCall():
+            tell_arguments(part, path, report.note)
         case Native():
             report.note(Feature.NATIVE_TOOLS, Outcome.DROPPED, path, f"a {part.kind} of {part.dialect}")
         case Image(source=source) if source.data is not None:
             pass
-        case Text() | Reasoning() | ToolCall():
+        case Text() | Reasoning():
             pass
         case _:
             report.note(Feature.MEDIA_OUTPUT, Outcome.DROPPED, path, "answers hold text and inline images")

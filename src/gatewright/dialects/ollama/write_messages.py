@@ -25,9 +25,10 @@ from gatewright.core.chat import (
     tool_names,
 )
 from gatewright.core.loss import Feature, LossReport, tell_native
-from gatewright.dialects.ollama.message import is_json_call, join_text, with_extra, write_call
+from gatewright.dialects.ollama.message import join_text, with_extra, write_call
 from gatewright.dialects.ollama.names import NAME, is_own, own
 from gatewright.wire.media import text_of_file
+from gatewright.wire.tool_arguments import tell_arguments
 
 _MEDIA: Final[dict[str, Feature]] = {"audio": Feature.AUDIO, "video": Feature.VIDEO, "file": Feature.DOCUMENT}
 
@@ -144,8 +145,7 @@ class MessageWriter:
             case Reasoning():
                 self._think(part, path, said)
             case ToolCall():
-                if not is_json_call(part):
-                    self._report.approximated(Feature.CUSTOM_TOOLS, path, "its arguments are wrapped in an object")
+                tell_arguments(part, path, self._report.add)
                 if part.signature is not None:
                     self._tell_signature(path)
                 said.calls.append(write_call(part))

@@ -15,10 +15,8 @@ from gatewright.dialects.anthropic.vocabulary import (
     clean_id,
     clean_name,
     own,
-    raw_input,
     read_cache,
     render_cache,
-    tool_input,
 )
 from gatewright.wire.json_object import JsonObject
 
@@ -70,20 +68,6 @@ def test_only_own_extensions_are_opened() -> None:
     assert own(Extension(NAME, {"a": Raw(b"1")})) == {"a": Raw(b"1")}
     assert own(Extension("openai.chat", {"a": Raw(b"1")})) == {}
     assert own(None) == {}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "written"),
-    [("", b"{}"), ('{"a": 1e400}', b'{"a": 1e400}'), ("[1]", None), ('{"a":', None), ("words", None)],
-)
-def test_arguments_keep_their_spelling_or_are_none(arguments: str, written: bytes | None) -> None:
-    found = tool_input(arguments)
-    assert (None if found is None else bytes(found)) == written
-
-
-def test_arguments_that_are_no_object_are_wrapped() -> None:
-    assert bytes(raw_input('{"a":')) == b'{"_raw":"{\\"a\\":"}'
-    assert bytes(tool_input('say "hi"', is_custom=True) or b"") == b'{"input":"say \\"hi\\""}'
 
 
 def test_stop_reasons_are_understood_as_they_are_written() -> None:

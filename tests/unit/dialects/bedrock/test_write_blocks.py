@@ -82,14 +82,6 @@ def written(*parts: Part, report: LossReport | None = None, model: str = CLAUDE,
         ),
         (ToolCall(id="t", name="f", arguments=""), {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}),
         (
-            ToolCall(id="t", name="f", arguments="[1]"),
-            {"toolUse": {"toolUseId": "t", "name": "f", "input": {"input": "[1]"}}},
-        ),
-        (
-            ToolCall(id="t", name="f", arguments='{"a":'),
-            {"toolUse": {"toolUseId": "t", "name": "f", "input": {"input": '{"a":'}}},
-        ),
-        (
             ToolResult(call_id="t", content=(Text(text="ok"), Text(text=""), Image(source=PNG)), is_error=True),
             {
                 "toolResult": {
@@ -115,6 +107,16 @@ def test_parts(part: Part, block: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("part", "block", "loss"),
     [
+        (
+            ToolCall(id="t", name="f", arguments="[1]"),
+            {"toolUse": {"toolUseId": "t", "name": "f", "input": {"_raw": "[1]"}}},
+            (Feature.TOOLS, APPROXIMATED),
+        ),
+        (
+            ToolCall(id="t", name="f", arguments='{"a":'),
+            {"toolUse": {"toolUseId": "t", "name": "f", "input": {"_raw": '{"a":'}}},
+            (Feature.TOOLS, APPROXIMATED),
+        ),
         (Image(source=Source(url="https://a/b.png")), None, (Feature.IMAGE_URL, REFUSED)),
         (Image(source=Source(media_type="image/tiff", data="AAAA")), None, (Feature.IMAGE_DATA, REFUSED)),
         (Image(source=Source(file_id="f", dialect="openai.responses")), None, (Feature.FILE_ID, REFUSED)),

@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from gatewright.core.chat import Extension
 from gatewright.core.events import Finish
-from gatewright.dialects.cohere.names import NAME, is_object, is_own, members_of, own, read_reason, write_reason
+from gatewright.dialects.cohere.names import NAME, is_own, members_of, own, read_reason, write_reason
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,3 @@ def test_only_own_extensions_are_read() -> None:
     assert own(Extension("another", {"a": Raw(b"1")})) == {}
     assert members_of(Raw(b'{"a":1}')) == {"a": Raw(b"1")}
     assert members_of(None) == {}
-
-
-def test_objects() -> None:
-    assert is_object("{}")
-    assert not is_object("null")
-    assert not is_object(b"\xff")

@@ -72,11 +72,11 @@ def test_a_part_with_nothing_lost(part: Part, expected: object) -> None:
         (Refusal(text="no"), {"text": "no"}),
         (
             ToolCall(id="c", name="f", arguments='"x"'),
-            {"functionCall": {"name": "f", "args": {"arguments": "x"}, "id": "c"}},
+            {"functionCall": {"name": "f", "args": {"_raw": '"x"'}, "id": "c"}},
         ),
         (
             ToolCall(id="c", name="f", arguments="{"),
-            {"functionCall": {"name": "f", "args": {"arguments": "{"}, "id": "c"}},
+            {"functionCall": {"name": "f", "args": {"_raw": "{"}, "id": "c"}},
         ),
         (
             ToolCall(id="c", name="f", arguments="ls", is_custom=True),

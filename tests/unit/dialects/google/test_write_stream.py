@@ -112,7 +112,7 @@ def test_an_answer_without_an_id_gets_the_exchanges() -> None:
         (
             ToolCall(id="c", name="f", arguments=""),
             ['{"a":'],
-            {"functionCall": {"name": "f", "args": {"arguments": '{"a":'}, "id": "c"}},
+            {"functionCall": {"name": "f", "args": {"_raw": '{"a":'}, "id": "c"}},
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from gatewright.core.call_ids import is_made_up
 from gatewright.core.chat import Image, Reasoning, Text, ToolCall
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.dialects.ollama.message import is_json_call, join_text, read_parts, write_call
+from gatewright.dialects.ollama.message import join_text, read_parts, write_call
 from gatewright.wire.json_object import JsonObject
 
 
@@ -70,13 +70,12 @@ def test_wrong_calls_are_named(call: dict[str, Any], path: str) -> None:
         (ToolCall(id="c", name="f", arguments='{"a":1}'), {"a": 1}),
         (ToolCall(id="c", name="f", arguments="not json"), {"_raw": "not json"}),
         (ToolCall(id="c", name="f", arguments="[1]"), {"_raw": "[1]"}),
-        (ToolCall(id="c", name="f", arguments="{}", is_custom=True), {"_raw": "{}"}),
+        (ToolCall(id="c", name="f", arguments="{}", is_custom=True), {"input": "{}"}),
     ],
 )
 def test_arguments_are_objects(call: ToolCall, arguments: dict[str, Any]) -> None:
     written = msgspec.json.decode(msgspec.json.encode(write_call(call)))
     assert written == {"id": "c", "function": {"name": "f", "arguments": arguments}}
-    assert is_json_call(call) is ("_raw" not in arguments)
 
 
 def test_texts_are_joined() -> None:

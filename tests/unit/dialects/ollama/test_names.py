@@ -6,7 +6,6 @@ from gatewright.core.chat import Extension
 from gatewright.core.events import Finish
 from gatewright.dialects.ollama.names import (
     NAME,
-    is_object,
     own,
     read_reason,
     write_reason,
@@ -48,10 +47,3 @@ def test_only_own_extensions_are_read() -> None:
     assert own(Extension("another", {})) == {}
     assert own(Extension(NAME, {})) == {}
     assert own(None) == {}
-
-
-def test_objects() -> None:
-    assert is_object("{}")
-    assert not is_object("[]")
-    assert not is_object("{")
-    assert not is_object(b"\xff")

@@ -113,7 +113,7 @@ AT = "messages[0].parts[0]"
         (Reasoning(encrypted=Opaque("x", "s")), {}, (Feature.REASONING_REPLAY, D, AT)),
         (
             ToolCall(id="c", name="f", arguments="x", is_custom=True),
-            {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"_raw": "x"}}}]},
+            {"tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"input": "x"}}}]},
             (Feature.CUSTOM_TOOLS, A, AT),
         ),
     ],
