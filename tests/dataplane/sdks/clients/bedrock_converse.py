@@ -103,7 +103,7 @@ def _text(block: dict[str, Any]) -> str:
     """The text of a block; one with citations holds it in a list."""
     if "citationsContent" in block:
         return "".join(part["text"] for part in block["citationsContent"]["content"])
-    return block.get("text", "")
+    return str(block.get("text", ""))
 
 
 def fold(events: Any) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
