@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.contract.hub_normal import EQUIVALENCES, Equivalence, Plain, equivalent, normal_request
@@ -14,6 +16,7 @@ from gatewright.core.surface import Dialect
 from gatewright.core.traits import DEFAULT
 from gatewright.dialects import DIALECTS
 from gatewright.testing.feature_probes import BASE, PROBES, probe, probe_request
+from gatewright.translate.hub import fit
 
 CHAT = [dialect for dialect in DIALECTS if dialect.chat is not None]
 ANSWERS = {Feature.CITATIONS, Feature.REFUSAL, Feature.MEDIA_OUTPUT}
@@ -32,14 +35,19 @@ def codec_of(dialect: Dialect) -> ChatCodec:
 
 def there_and_back(dialect: Dialect, request: ChatRequest) -> Plain:
     codec = codec_of(dialect)
-    body = msgspec.json.encode(codec.encode_request(request, DEFAULT, LossReport("permissive")))
+    body = msgspec.json.encode(encode(dialect, request, LossReport("permissive")))
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return normal_request(codec.decode_request(fields, request.model, request.stream))
 
 
+def encode(dialect: Dialect, request: ChatRequest, report: LossReport) -> dict[str, Any]:
+    """As a translation does it: first what is the same for all dialects, then the dialect's own part."""
+    return codec_of(dialect).encode_request(fit(request, dialect.name, report), DEFAULT, report)
+
+
 def losses(dialect: Dialect, request: ChatRequest) -> LossReport:
     report = LossReport("permissive")
-    codec_of(dialect).encode_request(request, DEFAULT, report)
+    encode(dialect, request, report)
     return report
 
 
@@ -67,16 +75,15 @@ def test_what_is_not_exact_is_told_or_refused(dialect: Dialect, feature: Feature
     if outcome is None:
         return
     request = probe_request(dialect, feature)
-    encode = codec_of(dialect).encode_request
     with pytest.raises(GatewayError) as caught:
-        encode(request, DEFAULT, LossReport("strict"))
+        encode(dialect, request, LossReport("strict"))
     assert caught.value.kind is Kind.UNSUPPORTED_FEATURE
     assert caught.value.param
     if outcome is Outcome.REFUSED:
         with pytest.raises(GatewayError, match=r"cannot take"):
-            encode(request, DEFAULT, LossReport("warn"))
+            encode(dialect, request, LossReport("warn"))
     else:
-        encode(request, DEFAULT, LossReport("warn"))
+        encode(dialect, request, LossReport("warn"))
     for entry in losses(dialect, request).entries:
         assert entry.path
         assert entry.note

@@ -217,10 +217,9 @@ def _accept(
         raise _failure(route.dialect, target, answer, is_identity=translation is None)
     chain: Chain = x.chain
     headers = passed_on_headers(answer.headers)
-    if x.losses is not None and x.losses.entries:
-        headers = (*headers, (_LOSS_HEADER, render_losses(x.losses)))
     body = answer.body
     if body is None:
+        headers = _with_losses(headers, x.losses)
         if not x.stream:
             answer.abort()
             raise GatewayError(
@@ -236,7 +235,14 @@ def _accept(
             content_type = dialect.stream_type
     for hook in chain.on_response:
         body = hook(x, body)
-    return Reply(200, body, content_type, headers)
+    return Reply(200, body, content_type, _with_losses(headers, x.losses))
+
+
+def _with_losses(headers: Headers, losses: LossReport | None) -> Headers:
+    """The headers of an answer, with what was lost: of a stream on the way there, of a complete answer on both ways."""
+    if losses is None or not losses.entries:
+        return headers
+    return (*headers, (_LOSS_HEADER, render_losses(losses)))
 
 
 def _failure(dialect: Dialect, target: BoundTarget, answer: UpstreamAnswer, *, is_identity: bool) -> GatewayError:

@@ -37,6 +37,7 @@ from gatewright.core.chat import (
 from gatewright.core.loss import Feature, Loss, LossReport, Outcome
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
+from gatewright.translate.hub import fit
 
 PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """A PNG of one pixel."""
@@ -188,7 +189,7 @@ def _losses(dialect: Dialect, request: ChatRequest) -> list[Loss]:
     if dialect.chat is None:
         raise ValueError(f"{dialect.name} is no chat dialect")
     report = LossReport("permissive")
-    dialect.chat.encode_request(request, Traits(), report)
+    dialect.chat.encode_request(fit(request, dialect.name, report), Traits(), report)
     return report.entries
 
 

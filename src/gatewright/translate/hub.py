@@ -12,13 +12,13 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from gatewright.core.chat import ChatRequest
+from gatewright.core.chat import ChatRequest, NativeTool, Tool
 from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec, StreamContext, StreamDecoder, StreamEncoder
 from gatewright.core.embedding import EmbeddingRequest
 from gatewright.core.errors import GatewayError
 from gatewright.core.events import ChatResponse, Delta, Event, Failure, Finish, KeepAlive, Start, UsageReport, unfold
 from gatewright.core.fields import Fields
-from gatewright.core.loss import Feature, Fidelity, LossReport, refuse_bound
+from gatewright.core.loss import Feature, Fidelity, LossReport, Outcome, refuse_bound
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
 from gatewright.core.usage import Usage
@@ -122,6 +122,27 @@ def translate(wish: Wish, upstream: Dialect, model: str, traits: Traits) -> Tran
     raise TypeError(f"{wish.client.name} and {upstream.name} are of different families")
 
 
+def fit(request: ChatRequest, upstream: str, report: LossReport) -> ChatRequest:
+    """A request without what no codec but its own could write, told once for all of them.
+
+    Tools that another vendor hosts are left out: agents offer them with every request and do well without. Only where
+    the model had to call one is the request refused.
+    """
+    refuse_bound(request, upstream, report)
+    foreign = [tool for tool in request.tools if isinstance(tool, NativeTool) and tool.dialect != upstream]
+    if not foreign:
+        return request
+    choice = request.tool_choice
+    is_forced = choice is not None and choice.mode in ("required", "named")
+    is_needed = is_forced and not any(isinstance(tool, Tool) for tool in request.tools)
+    for index, tool in enumerate(request.tools):
+        if isinstance(tool, NativeTool) and tool.dialect != upstream:
+            outcome = Outcome.REFUSED if is_needed else Outcome.DROPPED
+            report.add(Feature.NATIVE_TOOLS, outcome, f"tools[{index}]", f"`{tool.kind}` is hosted by another vendor")
+    kept = tuple(tool for tool in request.tools if tool not in foreign)
+    return msgspec.structs.replace(request, tools=kept, tool_choice=choice if kept else None)
+
+
 def apply_traits(members: dict[str, Any], traits: Traits, report: LossReport) -> dict[str, Any]:
     """A request's members as one host wants them: renamed, and without those it refuses."""
     if not traits.renames and not traits.unsupported:
@@ -157,7 +178,7 @@ class ChatTranslation:
 
     def render_request(self) -> bytes:
         request = msgspec.structs.replace(self._request, model=self._model)
-        refuse_bound(request, self._upstream.name, self.report)
+        request = fit(request, self._upstream.name, self.report)
         members = self._codec.encode_request(request, self._traits, self.report)
         return _encoder.encode(apply_traits(members, self._traits, self.report))
 

@@ -63,6 +63,16 @@ def test_losses_are_told_or_refused(fidelity: str, refused: bool) -> None:
         assert dict(reply.headers)[b"x-gatewright-loss"] == b"cache_mark=dropped"
 
 
+def test_losses_of_a_complete_answer_are_told_too() -> None:
+    world = World()
+    answer = answers.chat_completion().replace(b'"content":', b'"images":[{"image_url":{"url":"x:y"}}],"content":')
+    world.script = [Answer(body=answer)]
+    body = b'{"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}'
+    reply = opened(world, world.exchange(world.snapshot(document()), body), MESSAGES)
+    assert isinstance(reply, Reply)
+    assert b"media_output=" in dict(reply.headers)[b"x-gatewright-loss"]
+
+
 def both() -> dict[str, Any]:
     """One model at a host of chat completions, another at one of messages."""
     given = document()

@@ -74,6 +74,26 @@ def test_fidelity_decides_what_a_loss_means() -> None:
     assert [loss.path for loss in it.report.entries] == ["sampling.top_k"]
 
 
+SEARCH: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
+WEATHER: dict[str, Any] = {"name": "weather", "input_schema": {"type": "object"}}
+
+
+def test_a_tool_hosted_elsewhere_is_left_out_and_told() -> None:
+    it = translation(ASK | {"tools": [SEARCH, WEATHER], "tool_choice": {"type": "any"}})
+    request = sent(it)
+    assert [tool["function"]["name"] for tool in request["tools"]] == ["weather"]
+    assert request["tool_choice"] == "required"
+    assert [(loss.path, loss.outcome) for loss in it.report.entries] == [("tools[0]", Outcome.DROPPED)]
+    alone = translation(ASK | {"tools": [SEARCH], "tool_choice": {"type": "auto"}})
+    assert sent(alone).keys() & {"tools", "tool_choice"} == set()
+
+
+def test_a_tool_hosted_elsewhere_that_must_be_called_is_refused() -> None:
+    with pytest.raises(GatewayError, match="hosted by another vendor") as refused:
+        sent(translation(ASK | {"tools": [SEARCH], "tool_choice": {"type": "any"}}))
+    assert refused.value.kind is Kind.UNSUPPORTED_FEATURE
+
+
 def test_dialects_of_different_families_do_not_meet() -> None:
     with pytest.raises(TypeError, match="different families"):
         translation(ASK, anthropic.MESSAGES, openai.EMBEDDINGS)
