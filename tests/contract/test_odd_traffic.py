@@ -42,7 +42,8 @@ from gatewright.translate.framing import framing_of
 from gatewright.translate.identity import parse_fields
 from gatewright.wire.aws_event_stream import MessageDecoder, render_headers, render_message
 
-many = settings(max_examples=60, derandomize=True)
+many = settings(max_examples=20, derandomize=True)
+any_dialect = st.sampled_from(CHAT)
 ODD: list[Any] = [
     *[None, True, False, 0, -1, 1.5, 10**30, "", "x", "\x00", "{}", "[", [], {}, [None], [[]], [{}], {"type": "x"}],
     *[{"type": "text", "text": 1}, [{"type": "text"}], {"text": "x"}, [1, "x"], {"": {}}, "data:;base64,", "model"],
@@ -119,7 +120,8 @@ def test_requests_of_wrong_shape_are_malformed(dialect: Dialect, drawn: st.DataO
     """And those that are read can be written for any provider, or are refused in the client's words."""
     body = drawn.draw(spoiled(body_of(dialect, a_request(dialect), LossReport("permissive"))))
     request = tried(WRONG, lambda: read_request(dialect, body))
-    for other in CHAT if request is not None else ():
+    if request is not None:
+        other = drawn.draw(any_dialect)
         tried(WRONG, partial(body_of, other, request, LossReport("permissive")))
 
 
@@ -131,7 +133,8 @@ def test_answers_of_wrong_shape_are_bad_answers(dialect: Dialect, drawn: st.Data
     codec = codec_of(dialect)
     body = drawn.draw(spoiled(codec.encode_response(an_answer(*some_parts(dialect)), context())))
     response = tried(BAD, lambda: codec.decode_response(body))
-    for other in CHAT if response is not None and response.failure is None else ():
+    if response is not None and response.failure is None:
+        other = drawn.draw(any_dialect)
         codec_of(other).encode_response(response, context())
         written(other, unfold(response))
 
@@ -154,8 +157,8 @@ def test_streams_of_wrong_shape_are_bad_answers(dialect: Dialect, drawn: st.Data
             del events[number]
     read = tried(BAD, lambda: read_stream(dialect, b"".join(events), 64))
     assert tried(BAD, lambda: read_stream(dialect, b"".join(events))) == read
-    for other in CHAT if read is not None else ():
-        written(other, [event for event in read if not isinstance(event, Failure)])
+    if read is not None:
+        written(drawn.draw(any_dialect), [event for event in read if not isinstance(event, Failure)])
 
 
 def in_event(dialect: Dialect, event: bytes) -> st.SearchStrategy[bytes]:
@@ -224,10 +227,13 @@ def in_stream(dialect: Dialect, data: bytes, spelled: str) -> bytes:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    gc.collect()
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+    gc.disable()  # what other tests left behind is not part of the work
+    try:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+    finally:
+        gc.enable()
 
 
 def is_linear(small: Callable[[], object], large: Callable[[], object]) -> bool:
@@ -263,7 +269,7 @@ def long_arguments(count: int) -> list[Event]:
 def test_a_stream_takes_as_long_as_it_is(dialect: Dialect, make: Callable[[int], list[Event]]) -> None:
     if make is long_arguments and not has_tools(dialect):
         return
-    small, large = make(5_000), make(20_000)
+    small, large = make(2_500), make(10_000)
     encode = codec_of(dialect).stream_encoder
     data = [
         b"".join([encoder.encode([event]) for event in each] + [encoder.end()])
@@ -288,7 +294,7 @@ def test_a_history_takes_as_long_as_it_is(dialect: Dialect) -> None:
         tools = hub.tools(["f"]) if has_tools(dialect) else ()
         return ChatRequest(model="m", messages=tuple(talk), tools=tools, max_output_tokens=9)
 
-    small, large = history(170), history(680)  # 510 and 2040 messages
+    small, large = history(125), history(500)
 
     def there_and_back(request: ChatRequest) -> ChatRequest:
         return read_request(dialect, body_of(dialect, request, LossReport("permissive")))

@@ -48,7 +48,7 @@ CUTS = (1, 7, 64)
 WHOLE = 1 << 30
 
 every_chat_dialect = pytest.mark.parametrize("dialect", CHAT, ids=[dialect.name for dialect in CHAT])
-few = settings(max_examples=30, derandomize=True)
+few = settings(max_examples=12, derandomize=True)
 
 
 def codec_of(dialect: Dialect) -> ChatCodec:
