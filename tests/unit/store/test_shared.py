@@ -44,7 +44,6 @@ def test_processes_that_race_take_what_there_is_and_no_more(table: int) -> None:
     with get_context("fork").Pool(4) as pool:
         taken = pool.starmap(_take_many, [(table, 1_000)] * 4)
     assert sum(taken) == 2_000
-    assert min(taken) > 0
 
 
 def test_a_process_killed_while_it_holds_a_lock_holds_up_nobody(table: int) -> None:
