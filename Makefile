@@ -56,7 +56,9 @@ check-tests:
 test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	$(BIN)/pytest -rs
 
+# Compiled first, as an installed package is: a start that compiles seventeen thousand lines is not what users see.
 bench: .venv/.ready
+	$(BIN)/python -m compileall -q src/gatewright
 	$(BIN)/python -m bench
 	$(BIN)/python docs/generate.py
 
@@ -81,6 +83,7 @@ format: .venv/.ready
 	@echo "setup: installing the locked dependencies (about half a minute)"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
 	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -m compileall -q src/gatewright
 	@touch $@
 
 .venv/.docs: .venv/.ready requirements/docs.txt
