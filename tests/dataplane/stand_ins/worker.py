@@ -78,7 +78,8 @@ class Worker:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for option in ("--slot", "--workers", "--listen-fd", "--channel-fd", "--telemetry-fd"):
+    parser.add_argument("--counters-fd", type=int)
+    for option in ("--slot", "--listen-fd", "--channel-fd", "--telemetry-fd"):
         parser.add_argument(option, type=int, required=True)
     options = parser.parse_args()
 
