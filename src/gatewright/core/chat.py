@@ -11,7 +11,7 @@ Conventions every codec keeps:
   messages of their own (OpenAI's `tool`) reads each into a `user` message holding that one part.
 - System text stands in `system` or `developer` messages, in the order of the conversation.
 - JSON that the gateway does not interpret (tool arguments, schemas) stays JSON text: `Raw` or `str`, never re-spelled.
-- Text is any `str`; lone surrogates are escaped as `\\udXXX` in JSON and never reach a `str`.
+- Text is any `str` that UTF-8 can hold: half of a surrogate pair, escaped in JSON, is read as U+FFFD.
 """
 
 from __future__ import annotations

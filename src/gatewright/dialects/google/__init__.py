@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec
 from gatewright.core.surface import Dialect, Surface
 from gatewright.dialects.google import count, embeddings
@@ -70,9 +72,9 @@ EMBED_CONTENT: Final = Dialect(
     forwarded_headers=_HEADERS,
     has_streams=False,
 )
-BATCH_EMBED_CONTENTS: Final = Dialect(
+BATCH_EMBED_CONTENTS: Final = structs.replace(
+    EMBED_CONTENT,
     name=_BATCH,
-    family="embeddings",
     surfaces=(_surface("batch_embed_contents", _BATCH, b"batchEmbedContents"),),
     summary="Gemini's embeddings of several contents.",
     embeddings=EmbeddingCodec(
@@ -81,13 +83,6 @@ BATCH_EMBED_CONTENTS: Final = Dialect(
         decode_response=embeddings.decode_response,
         encode_response=embeddings.encode_response,
     ),
-    render_error=render_error,
-    render_stream_error=render_stream_error,
-    read_fault=read_fault,
-    read_answer=read_answer,
-    model_paths=_MODEL_PATHS,
-    forwarded_headers=_HEADERS,
-    has_streams=False,
 )
 COUNT_TOKENS: Final = Dialect(
     name=_COUNT,

@@ -7,6 +7,7 @@ all others, and the first of every choice, by the reader that knows everything.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import msgspec
@@ -72,7 +73,7 @@ class _Chunk(Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Chunk)
 
 
-class ChunkDecoder:
+class ChunkDecoder(ABC):
     """What the streams of all OpenAI-form APIs share; `read_chunk` is the API's own."""
 
     def __init__(self) -> None:
@@ -126,17 +127,17 @@ class ChunkDecoder:
         """Read the JSON of one event that only adds to what is open; None for all others."""
         return None
 
+    @abstractmethod
     def read_chunk(self, data: bytes, out: list[Event]) -> None:
         """Read the JSON of one event. Raises GatewayError (upstream_bad_response)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_finished(self) -> bool:
         """Whether every choice has its finish reason."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, out: list[Event]) -> None:
         """The answer is complete."""
-        raise NotImplementedError
 
     # -- events
 
