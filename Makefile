@@ -118,7 +118,7 @@ lock: .venv/.ready
 	$(PIP) install --target .cache/uv uv
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml -o requirements/runtime.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local -c requirements/runtime.txt -o requirements/local.txt
-	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local --group dev -c requirements/local.txt -o requirements/dev.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) pyproject.toml --extra local --extra postgres --extra redis --group dev -c requirements/local.txt -o requirements/dev.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group sdks -c requirements/dev.txt -o requirements/sdks.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group frameworks -o requirements/frameworks.txt
 	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" $(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt

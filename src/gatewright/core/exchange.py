@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -14,11 +15,32 @@ if TYPE_CHECKING:
     from gatewright.core.usage import Usage
 
 
+class Scopes(Struct, frozen=True, omit_defaults=True):
+    """What a key or a credential is narrowed to; an empty tuple does not narrow."""
+
+    models: tuple[str, ...] = ()
+    """Published model names, or patterns with a trailing `*`."""
+    surfaces: tuple[str, ...] = ()
+    """Names of surfaces (`chat_completions`)."""
+    networks: tuple[str, ...] = ()
+    """Client addresses, as CIDR ranges."""
+
+
 class Consumer(Struct, frozen=True):
-    """Who is charged and limited."""
+    """Who is charged and limited, and by what credential it was recognised."""
 
     path: str
     """`organisation/team/application`; `anonymous` for callers without a key where those are allowed."""
+    key_id: str = ""
+    """Which key, or `jwt:<issuer>`, `token:<id>`, `certificate`; empty for keys of the configuration."""
+    issuer: str = ""
+    """The configured name of the identity provider that vouches for it; empty for keys."""
+    scopes: Scopes | None = None
+    """None for a credential that is not narrowed."""
+    claims: Mapping[str, Any] = {}
+    """What a JWT or an introspection says, for conditions."""
+    expires_at: float = float("inf")
+    """Unix seconds until which the credential holds."""
 
 
 ANONYMOUS = Consumer("anonymous")
@@ -45,6 +67,10 @@ class Exchange:
     consumer: Consumer = ANONYMOUS
     is_identified = False
     """Whether `consumer` is who the caller was found to be."""
+    user = ""
+    """The end user, as the application names it."""
+    peer: Any = None
+    """The client's connection, for what is asked of it rarely: its address and certificate (`net.downstream`)."""
     fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
     """The members of a JSON request; of a form the text fields, to be looked at but not changed."""
     stream = False

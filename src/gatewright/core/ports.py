@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from gatewright.core.counting import Allowance, Grant, Refused
 from gatewright.core.errors import GatewayError
 
 
 class Counters(Protocol):
-    """Token buckets shared by everything that limits."""
+    """Keeps the numbers of all limits and budgets. Each call is atomic, over all its allowances and all processes.
 
-    def take(self, key: str, amount: float, capacity: float, per_s: float) -> float:
-        """Take `amount` from the bucket `key`, which refills `capacity` evenly over `per_s` seconds.
+    Adapters that must ask another machine return an awaitable; the others answer at once.
+    """
 
-        Returns 0.0 when it was taken, otherwise the seconds until it could be; nothing is taken then. An amount above
-        the capacity is taken when the bucket is full (it then runs into debt), so a large request is slowed, not
-        locked out for ever.
+    def reserve(
+        self, allowances: Sequence[Allowance], amounts: list[int]
+    ) -> Grant | Refused | Awaitable[Grant | Refused]:
+        """Take `amounts[i]` from `allowances[i]`, all or none.
+
+        Refuses when a hard allowance would pass its limit. An amount above a limit is granted when nothing of the
+        allowance is used, so that a large request is slowed, not locked out for ever; never for a budget.
         """
         ...
 
-    def give(self, key: str, amount: float, capacity: float, per_s: float) -> None:
-        """Put `amount` back; negative amounts take unconditionally, into debt if need be."""
+    def extend(self, grant: Grant, amounts: list[int]) -> Refused | None | Awaitable[Refused | None]:
+        """Take so much more, all or none, and let the whole reservation live for another `RESERVED_S`."""
         ...
 
-    def left(self, key: str, capacity: float, per_s: float) -> float:
-        """What the bucket holds now; below zero while in debt."""
+    def settle(self, grant: Grant, used: list[int]) -> None:
+        """Replace what is held by what was used, even beyond the limit. Call exactly once; returns at once."""
+        ...
+
+    def used(self, allowances: Sequence[Allowance]) -> list[int] | Awaitable[list[int]]:
+        """What is used and reserved of each now."""
         ...
 
 

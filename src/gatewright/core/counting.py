@@ -1,0 +1,70 @@
+"""What limits and budgets count, and the words between them and whoever keeps the numbers (`core.ports.Counters`).
+
+Everything is a whole number: requests, tokens, exchanges at once, nano-dollars (10⁻⁹ USD, rounded up). An exchange takes
+what it may use from all its allowances together, or from none (`reserve`), takes more while it streams (`extend`), and
+gives back the difference once it is known (`settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+SLICES: Final = 16
+"""A sliding period is counted in so many slices. It covers the present one and those before it, so what it holds is at
+least what was used in any stretch of that length: the limit is never passed, and frees again up to one slice late."""
+RESERVED_S: Final = 120.0
+"""A reservation that is neither settled nor extended for this long belonged to a process that died: it is given back."""
+
+
+class Kind(IntEnum):
+    """How an allowance frees again."""
+
+    SLIDING = 0
+    """What was used is forgotten one period later. A reservation of a process that died is forgotten then, too."""
+    BUDGET = 1
+    """What was used stays used; the next calendar window has another key. Reservations expire after `RESERVED_S`."""
+    CONCURRENT = 2
+    """Nothing stays used: what is reserved is in use. Reservations expire after `RESERVED_S`."""
+
+
+class Allowance(Struct, frozen=True):
+    """One counter with its limit. Equal keys mean the same counter, on whatever machine."""
+
+    key: str
+    kind: Kind
+    limit: int
+    period_s: float = 0.0
+    """Of a sliding allowance: its length."""
+    ends_at: float = float("inf")
+    """Of a budget: when its calendar window ends, in Unix seconds; the counter may be forgotten then."""
+    is_hard: bool = True
+    """Whether it refuses; otherwise it only counts."""
+
+
+class Grant:
+    """What an exchange holds of some allowances. Made by `reserve`, changed by `extend`, ended by `settle`, once."""
+
+    __slots__ = ("allowances", "amounts", "left", "marks")
+
+    def __init__(self, allowances: Sequence[Allowance], amounts: list[int], left: list[int], marks: list[int]) -> None:
+        self.allowances = allowances
+        self.amounts = amounts
+        """What is held, one per allowance."""
+        self.left = left
+        """What was left of each after that; below zero where it only counts, or where an estimate fell short before."""
+        self.marks = marks
+        """For the adapter's own use: where the amounts stand."""
+
+
+class Refused(Struct, frozen=True):
+    """Nothing was taken, because one allowance has not enough left."""
+
+    index: int
+    """Which one."""
+    left: int
+    wait_s: float
+    """After how long it may be enough; infinite when only a new window or a larger limit helps."""
