@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 FEMTO_PER_NANO: Final = 1_000_000
@@ -52,6 +53,12 @@ TOKEN_COLUMNS: Final = (
 """The fields of `core.ledger.Tokens`, in their order; every table that counts tokens has these columns."""
 
 
+def text_of(length: int) -> String:
+    """Text that is compared and ordered by its characters' numbers on every database, so that a prefix is a range, an
+    index serves it, and both give rows in the same order."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 def _count_columns() -> list[Column[Any]]:
     """Tokens by kind and cost, 0 where there is none."""
     names = (*TOKEN_COLUMNS, "cost_nano", "cost_rest_femto")
@@ -63,7 +70,7 @@ def _count_columns() -> list[Column[Any]]:
 REVISIONS: Final = Table(
     "revisions",
     METADATA,
-    Column("subject", String(40), primary_key=True),
+    Column("subject", text_of(40), primary_key=True),
     Column("value", BigInteger, nullable=False),
     comment="Raised in the transaction of every change of a subject (`keys`, `budgets`), so that a poll sees it cheaply.",
 )
@@ -71,8 +78,8 @@ REVISIONS: Final = Table(
 CONSUMERS: Final = Table(
     "consumers",
     METADATA,
-    Column("path", String(600), primary_key=True),
-    Column("name", String(200), nullable=False, server_default=""),
+    Column("path", text_of(600), primary_key=True),
+    Column("name", text_of(200), nullable=False, server_default=""),
     Column("details", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("suspended_at", BigInteger),
@@ -81,35 +88,36 @@ CONSUMERS: Final = Table(
 KEYS: Final = Table(
     "keys",
     METADATA,
-    Column("id", String(32), primary_key=True),
+    Column("id", text_of(32), primary_key=True),
     Column("digest", LargeBinary(32), nullable=False),
-    Column("prefix", String(16), nullable=False),
-    Column("name", String(200), nullable=False, server_default=""),
-    Column("consumer", String(600), nullable=False),
+    Column("prefix", text_of(16), nullable=False),
+    Column("name", text_of(200), nullable=False, server_default=""),
+    Column("consumer", text_of(600), nullable=False),
     Column("models", JSON, nullable=False),
     Column("surfaces", JSON, nullable=False),
     Column("networks", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("created_by", String(200), nullable=False),
+    Column("created_by", text_of(200), nullable=False),
     Column("expires_at", BigInteger),
     Column("suspended_at", BigInteger),
     Column("revoked_at", BigInteger),
-    Column("replaced_by", String(32)),
+    Column("replaced_by", text_of(32)),
     Column("last_used_at", BigInteger),
     Column("revision", BigInteger, nullable=False),
     UniqueConstraint("digest"),
     Index(None, "consumer"),
     Index(None, "revision"),
+    Index(None, "created_at", "id"),
     comment="API keys of consumers. `digest` is a keyed BLAKE2b of the key; the key itself is stored nowhere.",
 )
 
 ADMIN_KEYS: Final = Table(
     "admin_keys",
     METADATA,
-    Column("id", String(32), primary_key=True),
+    Column("id", text_of(32), primary_key=True),
     Column("digest", LargeBinary(32), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("role", String(10), nullable=False),
+    Column("name", text_of(200), nullable=False),
+    Column("role", text_of(10), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
@@ -119,7 +127,7 @@ ADMIN_KEYS: Final = Table(
 BUDGETS: Final = Table(
     "budgets",
     METADATA,
-    Column("name", String(200), primary_key=True),
+    Column("name", text_of(200), primary_key=True),
     Column("document", JSON, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     comment="Policies of the filter `budget` that the admin API keeps; added to those of the configuration.",
@@ -130,8 +138,8 @@ CONFIGURATIONS: Final = Table(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=True),
     Column("document", Text, nullable=False),
-    Column("note", String(400), nullable=False, server_default=""),
-    Column("created_by", String(200), nullable=False),
+    Column("note", text_of(400), nullable=False, server_default=""),
+    Column("created_by", text_of(200), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("is_active", Boolean, nullable=False),
     comment="Every document that was applied through the admin API; the active one is served.",
@@ -142,14 +150,14 @@ AUDIT: Final = Table(
     METADATA,
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("at_us", BigInteger, nullable=False),
-    Column("actor", String(200), nullable=False),
-    Column("origin", String(200), nullable=False),
-    Column("action", String(80), nullable=False),
-    Column("subject", String(700), nullable=False),
+    Column("actor", text_of(200), nullable=False),
+    Column("origin", text_of(200), nullable=False),
+    Column("action", text_of(80), nullable=False),
+    Column("subject", text_of(700), nullable=False),
     Column("before", Text, nullable=False),
     Column("after", Text, nullable=False),
-    Column("previous_hash", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("previous_hash", text_of(64), nullable=False),
+    Column("hash", text_of(64), nullable=False),
     Index(None, "subject"),
     comment="Every administrative change. Numbers have no gap, and each hash covers the one before it.",
 )
@@ -157,7 +165,7 @@ AUDIT: Final = Table(
 ALERTS: Final = Table(
     "alerts",
     METADATA,
-    Column("key", String(800), primary_key=True),
+    Column("key", text_of(800), primary_key=True),
     Column("threshold", Integer, primary_key=True),
     Column("at_us", BigInteger, nullable=False),
     comment="Which thresholds (in percent) of which budget window were told already.",
@@ -168,56 +176,68 @@ ALERTS: Final = Table(
 JOURNALS: Final = Table(
     "journals",
     METADATA,
-    Column("journal", String(64), primary_key=True),
+    Column("journal", text_of(64), primary_key=True),
     Column("entries", BigInteger, nullable=False),
     Column("first_at_us", BigInteger, nullable=False),
     Column("last_at_us", BigInteger, nullable=False),
     comment="How many entries of each journal are booked: its numbers 1 to `entries`, without gap.",
 )
 
+_NEWEST: Final = ("started_at_us", "journal", "number")
+"""The order in which exchanges are paged, read backwards."""
+HAS_KIND: Final = text("kind <> ''")
+NOT_200: Final = text("status <> 200")
+"""What a query must say, too, to be served by the partial indexes: neither database infers it from a parameter."""
+
 EXCHANGES: Final = Table(
     "exchanges",
     METADATA,
-    Column("journal", String(64), primary_key=True),
+    Column("journal", text_of(64), primary_key=True),
     Column("number", BigInteger, primary_key=True),
-    Column("id", String(128), nullable=False),
+    Column("id", text_of(128), nullable=False),
     Column("started_at_us", BigInteger, nullable=False),
     Column("duration_us", BigInteger, nullable=False),
     Column("first_byte_us", BigInteger, nullable=False),
-    Column("consumer", String(600), nullable=False),
-    Column("end_user", String(300), nullable=False),
-    Column("key_id", String(200), nullable=False),
-    Column("surface", String(60), nullable=False),
-    Column("model", String(300), nullable=False),
-    Column("requested_model", String(300), nullable=False),
+    Column("consumer", text_of(600), nullable=False),
+    Column("end_user", text_of(300), nullable=False),
+    Column("key_id", text_of(200), nullable=False),
+    Column("surface", text_of(60), nullable=False),
+    Column("model", text_of(300), nullable=False),
+    Column("requested_model", text_of(300), nullable=False),
     Column("status", Integer, nullable=False),
-    Column("kind", String(40), nullable=False),
+    Column("kind", text_of(40), nullable=False),
     Column("is_stream", Boolean, nullable=False),
-    Column("cache", String(10), nullable=False),
+    Column("cache", text_of(10), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("is_estimated", Boolean, nullable=False),
     Column("is_unpriced", Boolean, nullable=False),
     *_count_columns(),
-    Index(None, "started_at_us"),
-    Index(None, "consumer", "started_at_us"),
+    Index("ix_exchanges_newest", *_NEWEST),
+    Index("ix_exchanges_newest_of_consumer", "consumer", *_NEWEST),
+    Index("ix_exchanges_newest_of_model", "model", *_NEWEST),
+    # Failures are rare and looked for often: their index holds nothing else.
+    Index("ix_exchanges_newest_of_kind", "kind", *_NEWEST, postgresql_where=HAS_KIND, sqlite_where=HAS_KIND),
+    Index("ix_exchanges_newest_of_status", "status", *_NEWEST, postgresql_where=NOT_200, sqlite_where=NOT_200),
     Index(None, "id"),
+    sqlite_with_rowid=False,
 )
 
 ATTEMPTS: Final = Table(
     "attempts",
     METADATA,
-    Column("journal", String(64), primary_key=True),
+    Column("journal", text_of(64), primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("provider", String(200), nullable=False),
-    Column("provider_type", String(60), nullable=False),
-    Column("upstream_model", String(300), nullable=False),
-    Column("outcome", String(40), nullable=False),
+    Column("provider", text_of(200), nullable=False),
+    Column("provider_type", text_of(60), nullable=False),
+    Column("upstream_model", text_of(300), nullable=False),
+    Column("outcome", text_of(40), nullable=False),
     Column("is_estimated", Boolean, nullable=False),
     Column("is_unpriced", Boolean, nullable=False),
-    Column("price_version", String(100), nullable=False),
+    Column("price_version", text_of(100), nullable=False),
     Column("upstream_ms", BigInteger, nullable=False),
     *_count_columns(),
+    sqlite_with_rowid=False,
 )
 
 # -- roll-ups ---------------------------------------------------------------------------------------------------------
@@ -229,17 +249,18 @@ def _usage_table(name: str, period: str) -> Table:
         name,
         METADATA,
         Column(period, BigInteger, primary_key=True, autoincrement=False),
-        Column("consumer", String(600), primary_key=True),
-        Column("model", String(300), primary_key=True),
-        Column("provider", String(200), primary_key=True),
-        Column("upstream_model", String(300), primary_key=True),
-        Column("provider_type", String(60), nullable=False),
+        Column("consumer", text_of(600), primary_key=True),
+        Column("model", text_of(300), primary_key=True),
+        Column("provider", text_of(200), primary_key=True),
+        Column("upstream_model", text_of(300), primary_key=True),
+        Column("provider_type", text_of(60), nullable=False),
         Column("exchanges", BigInteger, nullable=False),
         Column("failed", BigInteger, nullable=False),
         Column("attempts", BigInteger, nullable=False),
         Column("estimated", BigInteger, nullable=False),
         Column("unpriced", BigInteger, nullable=False),
         *_count_columns(),
+        sqlite_with_rowid=False,
     )
 
 
