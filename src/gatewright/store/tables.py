@@ -1,8 +1,8 @@
 """The tables of the control plane's database: what is administered, the ledger, and its roll-ups.
 
 Made for SQLite and PostgreSQL alike; `store/migrations` brings a database to them, and a test holds both to each other.
-Times are Unix microseconds (`_us`) or seconds; money is two whole numbers, nano-dollars and what is left in femto-dollars
-(`core.ledger` has femto-dollars; a sum of them would not fit into 64 bits).
+Times are Unix microseconds (`_us`) or seconds; money is two whole numbers, nano-dollars and what is left in
+femto-dollars (`core.ledger` has femto-dollars; a sum of them would not fit into 64 bits).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ REVISIONS: Final = Table(
     METADATA,
     Column("subject", text_of(40), primary_key=True),
     Column("value", BigInteger, nullable=False),
-    comment="Raised in the transaction of every change of a subject (`keys`, `budgets`), so that a poll sees it cheaply.",
+    comment="Raised in the transaction of every change of a subject (`keys`, `budgets`), so that a poll sees it.",
 )
 
 CONSUMERS: Final = Table(

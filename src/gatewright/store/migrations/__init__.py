@@ -1,0 +1,1 @@
+"""How a database comes to `store.tables`, one step per file of `versions`, run by Alembic. A released step stays."""
