@@ -1,8 +1,8 @@
 """What limits and budgets count, and the words between them and whoever keeps the numbers (`core.ports.Counters`).
 
-Everything is a whole number: requests, tokens, exchanges at once, nano-dollars (10⁻⁹ USD, rounded up). An exchange takes
-what it may use from all its allowances together, or from none (`reserve`), takes more while it streams (`extend`), and
-gives back the difference once it is known (`settle`).
+Everything is a whole number: requests, tokens, exchanges at once, nano-dollars (10⁻⁹ USD, rounded up). An exchange
+takes what it may use from all its allowances together, or from none (`reserve`), takes more while it streams
+(`extend`), and gives back the difference once it is known (`settle`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ SLICES: Final = 16
 """A sliding period is counted in so many slices. It covers the present one and those before it, so what it holds is at
 least what was used in any stretch of that length: the limit is never passed, and frees again up to one slice late."""
 RESERVED_S: Final = 120.0
-"""A reservation that is neither settled nor extended for this long belonged to a process that died: it is given back."""
+"""A reservation that is neither settled nor extended for this long belonged to a process that died: it is given
+back."""
 
 
 class Kind(IntEnum):
@@ -35,6 +36,7 @@ class Allowance(Struct, frozen=True):
     """One counter with its limit. Equal keys mean the same counter, on whatever machine."""
 
     key: str
+    """Of one kind and one period only; the limit may change."""
     kind: Kind
     limit: int
     period_s: float = 0.0
@@ -48,7 +50,7 @@ class Allowance(Struct, frozen=True):
 class Grant:
     """What an exchange holds of some allowances. Made by `reserve`, changed by `extend`, ended by `settle`, once."""
 
-    __slots__ = ("allowances", "amounts", "left", "marks")
+    __slots__ = ("allowances", "amounts", "gone", "left", "marks")
 
     def __init__(self, allowances: Sequence[Allowance], amounts: list[int], left: list[int], marks: list[int]) -> None:
         self.allowances = allowances
@@ -58,6 +60,8 @@ class Grant:
         """What was left of each after that; below zero where it only counts, or where an estimate fell short before."""
         self.marks = marks
         """For the adapter's own use: where the amounts stand."""
+        self.gone: list[int] | None = None
+        """For the adapter's own use: what was held before and has left a sliding allowance by its age."""
 
 
 class Refused(Struct, frozen=True):

@@ -2,70 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from typing import Final
 
+from gatewright.core.cells import KIND, ROW, CellCounters, Row, describe, free_at_s
+from gatewright.core.counting import Allowance, Kind
+
 _MAX_KEYS: Final = 100_000
-"""Buckets kept; beyond it those that are full again are forgotten, which changes nothing for their owners."""
+"""Counters kept; beyond it the free ones are forgotten, then sliding ones, those first that are free soonest."""
+_SHARE: Final = 100
+"""One of so many is forgotten at a time, so that looking through all of them is worth it."""
 
 
-class MemoryCounters:
-    """Token buckets (`core.ports.Counters`) of one process. A bucket nobody touched is full."""
+class MemoryCounters(CellCounters):
+    """Counters (`core.ports.Counters`) of one process. `now` gives Unix seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._buckets: dict[str, list[float]] = {}
-        """Key → [level, time of that level, capacity, flow per second]."""
+        super().__init__(now)
+        self._full_until = 0.0
+        """When it is worth looking again for counters to forget."""
 
-    def take(self, key: str, amount: float, capacity: float, per_s: float) -> float:
+    def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
+        if len(self._rows) >= _MAX_KEYS and not self._make_room({other.key for other in allowances}):
+            return None
+        row = self._rows[allowance.key] = [0] * ROW
+        describe(row, allowance)
+        return row
+
+    def _make_room(self, spared: set[str]) -> bool:
         now = self._now()
-        rate = capacity / per_s
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) >= _MAX_KEYS:
-                self._forget_full(now)
-            bucket = self._buckets[key] = [capacity, now, capacity, rate]
-            level = capacity
-        else:
-            level = bucket[0] + (now - bucket[1]) * rate
-            if level > capacity:
-                level = capacity
-        # An amount above the capacity waits for a full bucket and runs it into debt.
-        needed = amount if amount < capacity else capacity
-        if level < needed:
-            return (needed - level) / rate
-        # Changed in place, for every request: building an entry anew costs more than the arithmetic.
-        bucket[0] = level - amount
-        bucket[1] = now
-        bucket[2] = capacity
-        bucket[3] = rate
-        return 0.0
-
-    def give(self, key: str, amount: float, capacity: float, per_s: float) -> None:
-        now = self._now()
-        rate = capacity / per_s
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = [capacity, now, capacity, rate]
-        level = bucket[0] + (now - bucket[1]) * rate
-        # Full is full, before and after: what flowed back meanwhile must not pay for a debt beyond the capacity.
-        if level > capacity:
-            level = capacity
-        level += amount
-        bucket[0] = level if level < capacity else capacity
-        bucket[1] = now
-        bucket[2] = capacity
-        bucket[3] = rate
-
-    def left(self, key: str, capacity: float, per_s: float) -> float:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            return capacity
-        return min(bucket[0] + (self._now() - bucket[1]) * capacity / per_s, capacity)
-
-    def _forget_full(self, now: float) -> None:
-        self._buckets = {
-            key: bucket
-            for key, bucket in self._buckets.items()
-            if bucket[0] + (now - bucket[1]) * bucket[3] < bucket[2]
-        }
+        if now < self._full_until:
+            return False
+        ends = {key: free_at_s(row) for key, row in self._rows.items() if key not in spared}
+        free = [key for key, end in ends.items() if end <= now]
+        wanted = _MAX_KEYS // _SHARE + 1
+        if len(free) < wanted:
+            sliding = [key for key in ends if self._rows[key][KIND] == Kind.SLIDING]
+            free += nsmallest(wanted, sliding, key=ends.__getitem__)
+        for key in free:
+            self._rows.pop(key, None)
+        self._full_until = now + 1.0 if not free else 0.0
+        return bool(free)

@@ -1,0 +1,309 @@
+"""How one counter counts: a ring of slices of time in a row of whole numbers, and what happens to it.
+
+The row may be a list or a piece of memory that processes share; both adapters that answer at once are `CellCounters`
+and differ in where a row comes from. An adapter that keeps its numbers elsewhere does the same arithmetic:
+
+- Time is Unix seconds, cut into slices of `period_s / (SLICES - 1)` (sliding) or `CELL_S` (budget, concurrent), that
+  are numbered: `floor(now / width)`. The ring holds the present slice and the `SLICES - 1` (or `CELLS - 1`) before it;
+  what stood in older ones is gone. Used of a counter is the sum of its ring, and what is settled for good (budgets).
+- `reserve` adds to the present slice and remembers its number: the mark. A hard allowance refuses when used + amount >
+  limit; but a sliding one with a limit above zero grants an amount above the limit while nothing is used.
+- `extend` moves what the grant holds from its mark into the present slice, more added, and the mark with it. If the
+  mark is gone, a sliding counter has served it: it stays forgotten (`Grant.gone`); any other takes it again. What is
+  taken, if anything, must fit as in `reserve`; where the grant alone uses the counter, a sliding one lets it go on.
+- `settle` of a sliding counter puts the difference into the marked slice; if that is gone, an excess goes into the
+  present one. The others remove what is held from the marked slice, if it is there; budgets add what was used.
+
+Rows are changed by single stores in such an order that a process killed between two of them leaves a counter that
+counts too much until the slice ends or the reservation expires, never too little for good.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind, Refused
+
+CELLS: Final = 5
+CELL_S: Final = RESERVED_S / (CELLS - 1)
+"""A reservation stands in one of so many slices of this length, so that it lives `RESERVED_S` and one slice at most."""
+
+KIND: Final = 2
+"""The first two numbers of a row are the adapter's own."""
+PERIOD_US: Final = 3
+ENDS_S: Final = 4
+HEAD: Final = 5
+"""The number of the present slice, when it was last looked at."""
+SETTLED: Final = 6
+BASE: Final = 7
+"""What is settled, and stands in all slices but the present one."""
+RING: Final = 8
+ROW: Final = RING + SLICES
+"""How many numbers a row has."""
+
+NEVER_S: Final = 1 << 53
+"""As Unix seconds: no end. Larger than any, and exact as a float."""
+STEP_S: Final = 60.0
+"""A clock that is back by less is waited for; by more, it was set, and its new time holds."""
+CONCURRENT_WAIT_S: Final = 1.0
+"""Nobody knows when an exchange ends; this is when to ask again."""
+
+_SLIDING: Final = Kind.SLIDING
+_INF: Final = float("inf")
+
+
+class Row(Protocol):
+    """`ROW` whole numbers, zeros to begin with."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+def describe(row: Row, allowance: Allowance) -> None:
+    """Note in a row of zeros what `free_at_s` needs to know later."""
+    row[KIND] = int(allowance.kind)
+    row[PERIOD_US] = round(allowance.period_s * 1e6)
+    row[ENDS_S] = int(min(allowance.ends_at, NEVER_S))
+
+
+def advance(row: Row, size: int, number: int) -> int:
+    """Let `number` be the present slice of a ring of `size`; gives the number that is the present one now.
+
+    That is another one when somebody's clock was ahead. A ring that lies in the future altogether was written before
+    the clock was set back: what it holds is taken for new, rather than lost or kept for as long as the clock needs.
+    """
+    head = row[HEAD]
+    present = number
+    if number < head:
+        if head - number <= size:
+            return head
+        row[RING + number % size] = sum(row[RING + index] for index in range(size))
+        for index in range(size):
+            if index != number % size:
+                row[RING + index] = 0
+    else:
+        for passed in range(max(head, number - size) + 1, number + 1):
+            row[RING + passed % size] = 0
+    row[BASE] = row[SETTLED] + sum(row[RING + index] for index in range(size) if index != present % size)
+    row[HEAD] = present
+    return present
+
+
+def free_at_s(row: Row) -> float:
+    """When nothing of the counter will matter any more, if nobody touches it; 0.0 when nothing does now."""
+    is_sliding = row[KIND] == _SLIDING
+    if row[SETTLED]:
+        return float(row[ENDS_S])
+    if not any(row[RING + index] for index in range(SLICES if is_sliding else CELLS)):
+        return 0.0
+    if is_sliding:
+        return (row[HEAD] + SLICES) * row[PERIOD_US] / 1e6 / (SLICES - 1)
+    return (row[HEAD] + CELLS) * CELL_S
+
+
+class CellCounters(ABC):
+    """`core.ports.Counters` over rows that are found by key. Answers at once; not for several threads.
+
+    The keys of one call must differ, and a key belongs to one kind and one period. `now` gives Unix seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._latest = 0.0
+        self._rows: dict[str, Row] = {}
+
+    @abstractmethod
+    def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
+        """Find or make a row that is not in `_rows`, and put it there, without taking those of `allowances` away.
+
+        None when there is no place, and none can be made without forgetting a budget.
+        """
+
+    def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Grant | Refused:
+        """Take all amounts or none; the list becomes the grant's."""
+        now = self._now()
+        if now < self._latest:
+            now = self._wait_for_clock(now)
+        self._latest = now
+        rows = self._rows
+        left: list[int] = []
+        marks: list[int] = []
+        places: list[tuple[Row, int, int]] = []
+        for index, allowance in enumerate(allowances):
+            row = rows.get(allowance.key) or self._find(allowance, allowances)
+            if row is None:
+                if allowance.is_hard:
+                    return Refused(index, 0, CONCURRENT_WAIT_S)
+                row = [0] * ROW
+            if allowance.kind is _SLIDING:
+                size, mark = SLICES, int(now / (allowance.period_s / (SLICES - 1)))
+            else:
+                size, mark = CELLS, int(now / CELL_S)
+            if row[HEAD] != mark:
+                mark = advance(row, size, mark)
+            slot = RING + mark % size
+            amount = amounts[index]
+            held = row[slot]
+            total = row[BASE] + held + amount
+            rest = allowance.limit - total
+            if rest < 0 and allowance.is_hard and not (total == amount > allowance.limit > 0 and size == SLICES):
+                return self._refuse(index, allowance, row, amount)
+            if amount < 0:
+                raise ValueError(f"cannot take {amount} of {allowance.key}")
+            left.append(rest)
+            marks.append(mark)
+            places.append((row, slot, held + amount))
+        for row, slot, held in places:
+            row[slot] = held
+        return Grant(allowances, amounts, left, marks)
+
+    def extend(self, grant: Grant, amounts: list[int]) -> Refused | None:
+        """Take so much more, all or none, and move everything into the present slices."""
+        now = self._time()
+        places: list[tuple[Row, int, int]] = []
+        for index, allowance in enumerate(grant.allowances):
+            row = self._rows.get(allowance.key) or self._find(allowance, grant.allowances)
+            if row is None:
+                if allowance.is_hard:
+                    return Refused(index, 0, CONCURRENT_WAIT_S)
+                row = [0] * ROW
+            number, size = self._enter(row, allowance, now)
+            more, held = amounts[index], grant.amounts[index]
+            if more < 0:
+                raise ValueError(f"cannot take {more} of {allowance.key}")
+            is_sliding = size == SLICES
+            is_gone = number - grant.marks[index] >= size
+            take = more if is_sliding or not is_gone else more + held
+            total = row[BASE] + row[RING + number % size]
+            if allowance.is_hard and 0 < take and total + take > allowance.limit:
+                own = 0 if is_gone else held
+                if not (is_sliding and total == own and own + more > allowance.limit > 0):
+                    return self._refuse(index, allowance, row, take)
+            places.append((row, number, size))
+        for index, (row, number, size) in enumerate(places):
+            self._move(grant, index, amounts[index], row, number, size)
+            grant.left[index] = grant.allowances[index].limit - row[BASE] - row[RING + number % size]
+        return None
+
+    def settle(self, grant: Grant, used: list[int]) -> None:
+        """Replace what is held by what was used. Needs the clock only where more was used than held."""
+        rows, marks, amounts = self._rows, grant.marks, grant.amounts
+        for index, allowance in enumerate(grant.allowances):
+            row = rows.get(allowance.key) or self._find(allowance, grant.allowances)
+            if row is None:
+                continue
+            if allowance.kind is _SLIDING:
+                change = used[index] - amounts[index]
+                if grant.gone is not None:
+                    change = max(used[index] - grant.gone[index], 0) - amounts[index]
+                if change:
+                    self._correct(row, allowance, marks[index], change)
+                continue
+            mark, held = marks[index], amounts[index]
+            if allowance.kind is Kind.BUDGET:
+                spent = used[index]
+                row[BASE] += spent
+                row[SETTLED] += spent
+            head = row[HEAD]
+            if 0 <= head - mark < CELLS:
+                _take_out(row, RING + mark % CELLS, held, mark != head)
+
+    def used(self, allowances: Sequence[Allowance]) -> list[int]:
+        """What is used and reserved of each now."""
+        now = self._time()
+        result: list[int] = []
+        for allowance in allowances:
+            row = self._rows.get(allowance.key) or self._find(allowance, allowances)
+            if row is None:
+                result.append(0)
+                continue
+            number, size = self._enter(row, allowance, now)
+            result.append(row[BASE] + row[RING + number % size])
+        return result
+
+    def raise_settled(self, allowance: Allowance, amount: int) -> bool:
+        """Let at least so much of a budget be settled: what the ledger knows, after the counter was lost.
+
+        Beyond the port, for whoever keeps the counters. False when there is no place for it.
+        """
+        row = self._rows.get(allowance.key) or self._find(allowance, (allowance,))
+        if row is None:
+            return False
+        missing = amount - row[SETTLED]
+        if missing > 0:
+            row[BASE] += missing
+            row[SETTLED] = amount
+        return True
+
+    def _time(self) -> float:
+        now = self._now()
+        if now < self._latest:
+            now = self._wait_for_clock(now)
+        self._latest = now
+        return now
+
+    def _wait_for_clock(self, now: float) -> float:
+        return self._latest if self._latest - now <= STEP_S else now
+
+    def _enter(self, row: Row, allowance: Allowance, now: float) -> tuple[int, int]:
+        """The present slice of a row, made so, and the size of its ring."""
+        if allowance.kind is _SLIDING:
+            size, number = SLICES, int(now / (allowance.period_s / (SLICES - 1)))
+        else:
+            size, number = CELLS, int(now / CELL_S)
+        return (number if row[HEAD] == number else advance(row, size, number)), size
+
+    def _correct(self, row: Row, allowance: Allowance, mark: int, change: int) -> None:
+        """Settle a sliding counter: what was taken at `mark` was more or less than that."""
+        number = row[HEAD] if change < 0 else self._enter(row, allowance, self._time())[0]
+        if 0 <= number - mark < SLICES:
+            _take_out(row, RING + mark % SLICES, -change, mark != number)
+        elif change > 0:
+            row[RING + number % SLICES] += change
+
+    def _move(self, grant: Grant, index: int, more: int, row: Row, number: int, size: int) -> None:
+        mark, held = grant.marks[index], grant.amounts[index]
+        is_gone = number - mark >= size
+        if is_gone and size == SLICES:
+            if grant.gone is None:
+                grant.gone = [0] * len(grant.amounts)
+            grant.gone[index] += held
+            held = 0
+        row[RING + number % size] += more if mark == number else held + more
+        if not is_gone and mark != number:
+            _take_out(row, RING + mark % size, held, True)
+        grant.marks[index] = number
+        grant.amounts[index] = held + more
+
+    def _refuse(self, index: int, allowance: Allowance, row: Row, amount: int) -> Refused:
+        size = SLICES if allowance.kind is _SLIDING else CELLS
+        total = row[BASE] + row[RING + row[HEAD] % size]
+        return Refused(index, allowance.limit - total, self._wait_s(allowance, row, total, amount))
+
+    def _wait_s(self, allowance: Allowance, row: Row, total: int, amount: int) -> float:
+        """How long until the amount fits, if nobody takes or gives back any."""
+        limit = allowance.limit
+        if allowance.kind is not _SLIDING:
+            return CONCURRENT_WAIT_S if allowance.kind is Kind.CONCURRENT and amount <= limit else _INF
+        if amount > 0 >= limit:
+            return _INF
+        surplus = total + amount - limit if amount <= limit else total
+        head = row[HEAD]
+        for number in range(head - SLICES + 1, head + 1):
+            surplus -= row[RING + number % SLICES]
+            if surplus <= 0:
+                return (number + SLICES) * (allowance.period_s / (SLICES - 1)) - self._latest
+        return _INF
+
+
+def _take_out(row: Row, slot: int, amount: int, is_older: bool) -> None:
+    """Lower a slice, not below nothing: what it held may have been forgotten when room was made."""
+    present = row[slot]
+    if amount > present:
+        amount = present
+    row[slot] = present - amount
+    if is_older:
+        row[BASE] -= amount
