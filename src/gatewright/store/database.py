@@ -22,7 +22,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from msgspec import Struct
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 FILE: Final = "gatewright.db"
 """The name of the SQLite database in a state directory."""
@@ -97,6 +97,7 @@ def migrate(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # Waiting for another replica's migration is no runaway statement, and neither is a large one.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         at = _status(connection)
         if at.is_current:
@@ -117,7 +118,7 @@ def status(engine: Engine) -> Status:
 def _reached() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except DatabaseError as error:
         raise UnusableDatabase(f"the database cannot be used: {' '.join(str(error.orig).split())}") from None
 
 
@@ -137,7 +138,7 @@ def _status(connection: Connection) -> Status:
 def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Not chained: SQLAlchemy's message repeats the text, and with it the password.
         raise UnusableDatabase("the database URL is none; it is written postgresql://USER:PASSWORD@HOST/NAME") from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
@@ -197,10 +198,9 @@ def _open_postgresql(url: URL, pool_size: int, timeout_s: float, read_only: bool
         connect_args={"connect_timeout": 5, "application_name": "gatewright"} | dict(url.query),
         # Errors are logged and shown; the values of a statement are keys' digests and clients' names.
         hide_parameters=True,
+        execution_options={"postgresql_readonly": True} if read_only else {},
     )
     settings = {"statement_timeout": f"{round(timeout_s * 1000)}", "lock_timeout": f"{round(timeout_s * 1000)}"}
-    if read_only:
-        settings["default_transaction_read_only"] = "on"
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
