@@ -45,22 +45,32 @@ class Wish(Struct, frozen=True, kw_only=True):
     fidelity: Fidelity
 
 
-def read_wish(
-    client: Dialect, fields: Fields, model: str, *, stream: bool, response_id: str, created: int, fidelity: Fidelity
-) -> Wish:
+def read_request(client: Dialect, fields: Fields, model: str, *, stream: bool) -> ChatRequest | EmbeddingRequest:
     """Decode a client's request into the hub. Raises GatewayError (malformed_request)."""
-    request: ChatRequest | EmbeddingRequest
     if client.chat is not None:
-        request = client.chat.decode_request(fields, model, stream)
-    elif client.embeddings is not None:
-        request = client.embeddings.decode_request(fields, model)
-    elif client.count is not None:
-        request = client.count.decode_request(fields, model)
-    else:
-        raise TypeError(f"{client.name} has no codec")
+        return client.chat.decode_request(fields, model, stream)
+    if client.embeddings is not None:
+        return client.embeddings.decode_request(fields, model)
+    if client.count is not None:
+        return client.count.decode_request(fields, model)
+    raise TypeError(f"{client.name} has no codec")
+
+
+def read_wish(
+    client: Dialect,
+    fields: Fields,
+    model: str,
+    *,
+    stream: bool,
+    response_id: str,
+    created: int,
+    fidelity: Fidelity,
+    request: ChatRequest | EmbeddingRequest | None = None,
+) -> Wish:
+    """Decode a client's request into the hub, unless that was done before. Raises GatewayError (malformed_request)."""
     return Wish(
         client=client,
-        request=request,
+        request=read_request(client, fields, model, stream=stream) if request is None else request,
         published=model,
         response_id=response_id,
         created=created,
