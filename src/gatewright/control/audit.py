@@ -19,6 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from gatewright.control.actor import Actor
+from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision, read_revisions, write_revision
 from gatewright.store.tables import AUDIT
 
@@ -135,7 +136,7 @@ def list_records(
         query = query.where(columns.at_us >= chosen.since_us)
     if chosen.until_us is not None:
         query = query.where(columns.at_us < chosen.until_us)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return [_record_of(row) for row in connection.execute(query)]
 
 
@@ -147,7 +148,7 @@ def verify(engine: Engine, known: Head | None = None) -> Verdict:
     """
     problems: list[str] = []
     head: Head | None = None
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         # Read before the rows: a change made meanwhile adds rows, and must not look like one that is missing.
         revisions = read_revisions(connection, (_NUMBER, _HASH))
         kept = revisions.get(_NUMBER), revisions.get(_HASH)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, delete, event, text, update
+from sqlalchemy import Connection, Engine, delete, event, text, update
 
 from gatewright.control.actor import Actor
 from gatewright.control.audit import Filter, Head, append, list_records, verify
+from gatewright.store.database import open_database
 from gatewright.store.tables import AUDIT, METADATA, REVISIONS
 
 ACTOR = Actor("alice", "admin", "cli")
@@ -15,7 +16,7 @@ ACTOR = Actor("alice", "admin", "cli")
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/db", connect_args={"timeout": 30})
+    engine = open_database(None, tmp_path)
     METADATA.create_all(engine)
     yield engine
     engine.dispose()
