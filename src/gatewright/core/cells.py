@@ -31,7 +31,7 @@ CELL_S: Final = RESERVED_S / (CELLS - 1)
 """A reservation stands in one of so many slices of this length, so that it lives `RESERVED_S` and one slice at most."""
 
 KIND: Final = 2
-"""The first two numbers of a row are the adapter's own."""
+"""The first two numbers of a row are the adapter's own. This and the next two are written once."""
 PERIOD_US: Final = 3
 ENDS_S: Final = 4
 HEAD: Final = 5
@@ -47,8 +47,10 @@ NEVER_S: Final = 1 << 53
 """As Unix seconds: no end. Larger than any, and exact as a float."""
 STEP_S: Final = 60.0
 """A clock that is back by less is waited for; by more, it was set, and its new time holds."""
-CONCURRENT_WAIT_S: Final = 1.0
-"""Nobody knows when an exchange ends; this is when to ask again."""
+UNKNOWN_WAIT_S: Final = 1.0
+"""Nobody knows when an exchange ends, or a place becomes free; this is when to ask again."""
+LARGEST: Final = 1 << 48
+"""The most that one exchange takes or uses: sums of it fit into 63 bits. A larger amount is taken for this one."""
 
 _SLIDING: Final = Kind.SLIDING
 _INF: Final = float("inf")
@@ -110,10 +112,12 @@ class CellCounters(ABC):
     The keys of one call must differ, and a key belongs to one kind and one period. `now` gives Unix seconds.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], on_problem: Callable[[str], None]) -> None:
         self._now = now
+        self._on_problem = on_problem
         self._latest = 0.0
         self._rows: dict[str, Row] = {}
+        self._was_full = False
 
     @abstractmethod
     def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
@@ -121,6 +125,10 @@ class CellCounters(ABC):
 
         None when there is no place, and none can be made without forgetting a budget.
         """
+
+    def _seek(self, allowance: Allowance) -> Row | None:
+        """Find a row that is not in `_rows`, and make none."""
+        return None
 
     def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Grant | Refused:
         """Take all amounts or none; the list becomes the grant's."""
@@ -136,7 +144,7 @@ class CellCounters(ABC):
             row = rows.get(allowance.key) or self._find(allowance, allowances)
             if row is None:
                 if allowance.is_hard:
-                    return Refused(index, 0, CONCURRENT_WAIT_S)
+                    return self._refuse_uncounted(index)
                 row = [0] * ROW
             if allowance.kind is _SLIDING:
                 size, mark = SLICES, int(now / (allowance.period_s / (SLICES - 1)))
@@ -146,13 +154,13 @@ class CellCounters(ABC):
                 mark = advance(row, size, mark)
             slot = RING + mark % size
             amount = amounts[index]
+            if not 0 <= amount <= LARGEST:
+                amount = amounts[index] = _bound(amount)
             held = row[slot]
             total = row[BASE] + held + amount
             rest = allowance.limit - total
             if rest < 0 and allowance.is_hard and not (total == amount > allowance.limit > 0 and size == SLICES):
                 return self._refuse(index, allowance, row, amount)
-            if amount < 0:
-                raise ValueError(f"cannot take {amount} of {allowance.key}")
             left.append(rest)
             marks.append(mark)
             places.append((row, slot, held + amount))
@@ -168,12 +176,10 @@ class CellCounters(ABC):
             row = self._rows.get(allowance.key) or self._find(allowance, grant.allowances)
             if row is None:
                 if allowance.is_hard:
-                    return Refused(index, 0, CONCURRENT_WAIT_S)
+                    return self._refuse_uncounted(index)
                 row = [0] * ROW
             number, size = self._enter(row, allowance, now)
-            more, held = amounts[index], grant.amounts[index]
-            if more < 0:
-                raise ValueError(f"cannot take {more} of {allowance.key}")
+            more, held = _bound(amounts[index]), grant.amounts[index]
             is_sliding = size == SLICES
             is_gone = number - grant.marks[index] >= size
             take = more if is_sliding or not is_gone else more + held
@@ -184,7 +190,7 @@ class CellCounters(ABC):
                     return self._refuse(index, allowance, row, take)
             places.append((row, number, size))
         for index, (row, number, size) in enumerate(places):
-            self._move(grant, index, amounts[index], row, number, size)
+            self._move(grant, index, _bound(amounts[index]), row, number, size)
             grant.left[index] = grant.allowances[index].limit - row[BASE] - row[RING + number % size]
         return None
 
@@ -195,16 +201,18 @@ class CellCounters(ABC):
             row = rows.get(allowance.key) or self._find(allowance, grant.allowances)
             if row is None:
                 continue
+            spent = used[index]
+            if not 0 <= spent <= LARGEST:
+                spent = _bound(spent)
             if allowance.kind is _SLIDING:
-                change = used[index] - amounts[index]
                 if grant.gone is not None:
-                    change = max(used[index] - grant.gone[index], 0) - amounts[index]
+                    spent = max(spent - grant.gone[index], 0)
+                change = spent - amounts[index]
                 if change:
                     self._correct(row, allowance, marks[index], change)
                 continue
             mark, held = marks[index], amounts[index]
             if allowance.kind is Kind.BUDGET:
-                spent = used[index]
                 row[BASE] += spent
                 row[SETTLED] += spent
             head = row[HEAD]
@@ -216,7 +224,7 @@ class CellCounters(ABC):
         now = self._time()
         result: list[int] = []
         for allowance in allowances:
-            row = self._rows.get(allowance.key) or self._find(allowance, allowances)
+            row = self._rows.get(allowance.key) or self._seek(allowance)
             if row is None:
                 result.append(0)
                 continue
@@ -278,6 +286,13 @@ class CellCounters(ABC):
         grant.marks[index] = number
         grant.amounts[index] = held + more
 
+    def _refuse_uncounted(self, index: int) -> Refused:
+        """What cannot be counted must not be free."""
+        if not self._was_full:
+            self._was_full = True
+            self._on_problem("there is no room for more counters: whoever needs a new one is refused")
+        return Refused(index, 0, UNKNOWN_WAIT_S)
+
     def _refuse(self, index: int, allowance: Allowance, row: Row, amount: int) -> Refused:
         size = SLICES if allowance.kind is _SLIDING else CELLS
         total = row[BASE] + row[RING + row[HEAD] % size]
@@ -287,7 +302,7 @@ class CellCounters(ABC):
         """How long until the amount fits, if nobody takes or gives back any."""
         limit = allowance.limit
         if allowance.kind is not _SLIDING:
-            return CONCURRENT_WAIT_S if allowance.kind is Kind.CONCURRENT and amount <= limit else _INF
+            return UNKNOWN_WAIT_S if allowance.kind is Kind.CONCURRENT and amount <= limit else _INF
         if amount > 0 >= limit:
             return _INF
         surplus = total + amount - limit if amount <= limit else total
@@ -297,6 +312,12 @@ class CellCounters(ABC):
             if surplus <= 0:
                 return (number + SLICES) * (allowance.period_s / (SLICES - 1)) - self._latest
         return _INF
+
+
+def _bound(amount: int) -> int:
+    if amount < 0:
+        raise ValueError(f"cannot count {amount}")
+    return min(amount, LARGEST)
 
 
 def _take_out(row: Row, slot: int, amount: int, is_older: bool) -> None:

@@ -16,10 +16,11 @@ _SHARE: Final = 100
 
 
 class MemoryCounters(CellCounters):
-    """Counters (`core.ports.Counters`) of one process. `now` gives Unix seconds."""
+    """Counters (`core.ports.Counters`) of one process. `now` gives Unix seconds; `on_problem` is told once when there
+    is no room left."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        super().__init__(now)
+    def __init__(self, now: Callable[[], float], *, on_problem: Callable[[str], None] = lambda message: None) -> None:
+        super().__init__(now, on_problem)
         self._full_until = 0.0
         """When it is worth looking again for counters to forget."""
 

@@ -1,11 +1,26 @@
-"""Counters in memory that all workers of one gateway share: no server, no process between them.
+"""Counters that all workers of one gateway share, in a file that each of them maps: no server, no process between them.
 
-The supervisor makes one anonymous file (`memfd_create`); every worker maps it. It is a table of sets of buckets: the
-hash of a key chooses the set, and a record lock on the set's byte (`fcntl`) makes each operation atomic; the kernel
-releases it when its holder dies, however it dies. A set that is full gives up its fullest bucket: one that is full
-again loses nothing by that, since a bucket nobody touched is full.
+The file outlives every process, so a budget remembers through any crash and restart. It is a table: a page that says
+who is attached, then pages (sets) of rows (`core.cells`). The hash of a key names two sets, and the key's row stands in
+one of them.
 
-Times are of CLOCK_MONOTONIC, which is one for all processes of a machine.
+Each operation is atomic by the file's lock (`flock`, which the kernel releases when its holder dies). A process that is
+attached alone needs no lock, and takes none:
+
+- Whoever attaches takes a slot on the first page, under the lock, and a lock of its own on the slot's byte (an open
+  file description lock), which says to others that it lives. It begins `LOCKING`.
+- A process that finds no other living slot, looking under the lock, becomes `ALONE`: it operates without the lock.
+- A process that is `ALONE` looks at each `tick` whether anybody attached, and goes back to `LOCKING`.
+- Whoever attached does not operate before every other slot is `LOCKING` or its process dead. Then nobody is `ALONE`,
+  and nobody can become so while it lives.
+
+Where the kernel knows no such locks, everybody is `LOCKING`, always.
+
+A process killed in an operation leaves each row consistent (`core.cells`); of the operation's allowances the first may
+be done and the others not, which for a reservation ends when it expires, and for a settlement is that one exchange.
+
+Pages lost in a crash of the machine make a budget too low; its settled part can be raised again from the ledger
+(`raise_settled`). A file that is no table of this version is set aside, and said so.
 """
 
 from __future__ import annotations
@@ -13,101 +28,348 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from collections.abc import Callable
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
+from pathlib import Path
 from struct import Struct as Layout
 from typing import Final
 
-_SETS: Final = 8_192
-_BUCKETS_PER_SET: Final = 16
-_BUCKET: Final = Layout("=16sdddd")
-"""Hash of the key, level, time of that level, capacity, flow per second; a hash of zeros is a free place."""
-_SET_BYTES: Final = _BUCKET.size * _BUCKETS_PER_SET
-_TABLE_BYTES: Final = _SET_BYTES * _SETS
-_FREE: Final = bytes(16)
-_MAX_KNOWN: Final = 100_000
-"""Keys whose place is kept; beyond it they are hashed again."""
+from gatewright.core.cells import KIND, ROW, CellCounters, Row, describe, free_at_s
+from gatewright.core.counting import Allowance, Grant, Kind, Refused
+
+TICK_S: Final = 0.05
+"""How often each attached process must call `tick`."""
+PATIENCE_S: Final = 10.0
+"""How long an operation waits for others to notice this process before it fails."""
+
+_MAGIC: Final = int.from_bytes(b"gwcount\0", "little")
+_VERSION: Final = 1
+_PAGE: Final = 4096
+_WORD: Final = 8
+_SETS: Final = 4096
+_ROWS_PER_SET: Final = _PAGE // (ROW * _WORD)
+_HEADER: Final = Layout("=qqq")
+"""Magic, version, number of sets."""
+_SETS_AT: Final = 2
+_EVICTIONS: Final = 3
+"""How often a row was given to another key: whoever remembers places must look for them again."""
+_ARRIVALS: Final = 4
+"""How many processes ever attached."""
+_SLOTS: Final = 16
+_SLOT: Final = 2
+"""A slot is a mode and, for whoever looks into the file, a process id."""
+_UNSLOTTED: Final = _SLOTS - _SLOT
+"""A slot that nobody looks at."""
+_FREE: Final = 0
+_LOCKING: Final = 1
+_ALONE: Final = 2
+_IDENT: Final = Layout("=qq")
+_ZEROS: Final = array("q", bytes(ROW * _WORD))
+_LOCK: Final = Layout("hhqqi")
+"""`struct flock` of a machine with 64-bit offsets."""
+_MAX_KNOWN: Final = 20_000
+"""Keys whose row is remembered; beyond it they are hashed again."""
 
 
-def create_table() -> int:
-    """The descriptor of a new, empty table (6 MB, of which only what is touched takes memory). The caller closes it."""
-    fd = os.memfd_create("gatewright-counters", os.MFD_CLOEXEC)
-    os.ftruncate(fd, _TABLE_BYTES)
-    return fd
+class SharedCounters(CellCounters):
+    """Counters (`core.ports.Counters`) shared by every process that opens the same file.
 
+    `now` gives Unix seconds, the same in all processes. Call `tick` every `TICK_S`, and `close` at the end. Operations
+    before `tick` was true for the first time wait in place until other processes have noticed this one. `on_problem` is
+    told what an operator should know. Raises OSError when the file cannot be made or mapped.
 
-class SharedCounters:
-    """Token buckets (`core.ports.Counters`) shared by every process that maps the same table."""
+    A fork without exec must not outlive this process: it would keep the locks.
+    """
 
-    def __init__(self, fd: int, now: Callable[[], float]) -> None:
-        self._fd = fd
-        self._now = now
-        self._table = mmap.mmap(fd, _TABLE_BYTES)
-        self._places: dict[str, tuple[int, bytes]] = {}
-        """Key → its set and its hash."""
-
-    def take(self, key: str, amount: float, capacity: float, per_s: float) -> float:
-        rate = capacity / per_s
-        number, digest = self._places.get(key) or self._find(key)
-        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, number)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        now: Callable[[], float],
+        *,
+        pid: int | None = None,
+        sets: int = _SETS,
+        on_problem: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        super().__init__(now, on_problem)
+        self._is_alone = self._is_ready = False
+        self._fd = _open_locked(Path(path), sets, on_problem)
         try:
-            now = self._now()
-            place, level = self._look_up(number, digest, now, capacity, rate)
-            # An amount above the capacity waits for a full bucket and runs it into debt.
-            needed = amount if amount < capacity else capacity
-            if level < needed:
-                return (needed - level) / rate
-            _BUCKET.pack_into(self._table, place, digest, level - amount, now, capacity, rate)
-            return 0.0
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
+            self._table = mmap.mmap(self._fd, 0)
+            self._words = memoryview(self._table).cast("q")
+            self._sets = self._words[_SETS_AT]
+            self._evictions = self._words[_EVICTIONS]
+            self._arrivals = 0
+            self._slot = self._attach(os.getpid() if pid is None else pid)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.tick()
 
-    def give(self, key: str, amount: float, capacity: float, per_s: float) -> None:
-        rate = capacity / per_s
-        number, digest = self._places.get(key) or self._find(key)
-        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, number)
+    def tick(self) -> bool:
+        """Notice who came and who went; gives whether operations need not wait (any more)."""
+        if self._is_alone:
+            if self._words[_ARRIVALS] != self._arrivals:
+                # Under the lock, so that what was stored without it is there for whoever takes it next.
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                self._is_alone = False
+                self._words[self._slot] = _LOCKING
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            return True
+        if self._slot == _UNSLOTTED:
+            return True
+        modes = self._living_modes()
+        if not modes:
+            self._settle_alone()
+        elif not self._is_ready:
+            self._is_ready = _ALONE not in modes
+        return self._is_ready
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether operations take no lock now."""
+        return self._is_alone
+
+    def close(self) -> None:
+        """Detach. Reservations that are not settled expire."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._words[self._slot] = _FREE
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._rows.clear()
+        self._words.release()
+        with suppress(BufferError):  # a row somebody still holds keeps the memory, not the place
+            self._table.close()
+        os.close(self._fd)
+
+    def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Grant | Refused:
+        is_locked = self._begin()
         try:
-            now = self._now()
-            place, level = self._look_up(number, digest, now, capacity, rate)
-            level = min(level + amount, capacity)
-            _BUCKET.pack_into(self._table, place, digest, level, now, capacity, rate)
+            return CellCounters.reserve(self, allowances, amounts)
         finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def left(self, key: str, capacity: float, per_s: float) -> float:
-        number, digest = self._places.get(key) or self._find(key)
-        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, number)
+    def extend(self, grant: Grant, amounts: list[int]) -> Refused | None:
+        is_locked = self._begin()
         try:
-            return self._look_up(number, digest, self._now(), capacity, capacity / per_s)[1]
+            return CellCounters.extend(self, grant, amounts)
         finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, number)
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def _find(self, key: str) -> tuple[int, bytes]:
-        digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if len(self._places) >= _MAX_KNOWN:
-            self._places.clear()
-        place = self._places[key] = (int.from_bytes(digest[:4], "little") % _SETS, digest)
+    def settle(self, grant: Grant, used: list[int]) -> None:
+        is_locked = self._begin()
+        try:
+            CellCounters.settle(self, grant, used)
+        finally:
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def used(self, allowances: Sequence[Allowance]) -> list[int]:
+        is_locked = self._begin()
+        try:
+            return CellCounters.used(self, allowances)
+        finally:
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def raise_settled(self, allowance: Allowance, amount: int) -> bool:
+        is_locked = self._begin()
+        try:
+            return CellCounters.raise_settled(self, allowance, amount)
+        finally:
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _begin(self) -> bool:
+        """Have the table for an operation; gives whether the lock was taken for it."""
+        is_locked = not self._is_alone
+        if is_locked:
+            if not self._is_ready:
+                self._wait_for_others()
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        if self._words[_EVICTIONS] != self._evictions:
+            self._evictions = self._words[_EVICTIONS]
+            self._rows.clear()
+        return is_locked
+
+    def _wait_for_others(self) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not self.tick():
+            if time.monotonic() > until:
+                raise TimeoutError("another process holds the counters and does not answer")
+            time.sleep(TICK_S / 20)
+
+    def _attach(self, pid: int) -> int:
+        """Take a slot. The file's lock is held."""
+        if not _has_slot_locks(self._fd):
+            self._is_ready = True
+            return _UNSLOTTED
+        for slot in range(_SLOTS, _PAGE // _WORD, _SLOT):
+            if _lock_byte(self._fd, slot):
+                self._words[slot] = _LOCKING
+                self._words[slot + 1] = pid
+                self._words[_ARRIVALS] += 1
+                return slot
+        raise OSError("too many processes share the counters")
+
+    def _living_modes(self) -> set[int]:
+        """The modes of the other attached processes; slots of dead ones are freed on the way by who settles alone."""
+        slots = self._words[_SLOTS : _PAGE // _WORD : _SLOT].tolist()
+        return {
+            mode
+            for slot, mode in zip(range(_SLOTS, _PAGE // _WORD, _SLOT), slots, strict=True)
+            if mode != _FREE and slot != self._slot and _is_locked(self._fd, slot)
+        }
+
+    def _settle_alone(self) -> None:
+        """Do without the lock from now on, if still nobody else is there."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        if not self._living_modes():
+            for slot in range(_SLOTS, _PAGE // _WORD, _SLOT):
+                self._words[slot] = _ALONE if slot == self._slot else _FREE
+            self._arrivals = self._words[_ARRIVALS]
+            self._is_alone = self._is_ready = True
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _seek(self, allowance: Allowance) -> Row | None:
+        ident = _identify(allowance.key)
+        for start in self._starts(ident):
+            at = self._table.find(ident, start, start + _PAGE)
+            while at >= 0:
+                if (at - start) % (ROW * _WORD) == 0:
+                    return self._remember(allowance.key, at // _WORD)
+                at = self._table.find(ident, at + 1, start + _PAGE)
+        return None
+
+    def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
+        row = self._seek(allowance)
+        if row is not None:
+            return row
+        ident = _identify(allowance.key)
+        at = self._free_place(ident) or self._make_place(ident, {_identify(other.key) for other in allowances})
+        if at is None:
+            return None
+        first, second = _IDENT.unpack(ident)
+        self._words[at + 1 : at + ROW] = memoryview(_ZEROS)[1:]
+        row = self._remember(allowance.key, at)
+        describe(row, allowance)
+        row[1] = second
+        row[0] = first  # last: from here on the place is taken
+        return row
+
+    def _remember(self, key: str, at: int) -> Row:
+        if len(self._rows) >= _MAX_KNOWN:
+            self._rows.clear()
+        row: Row = self._words[at : at + ROW]
+        self._rows[key] = row
+        return row
+
+    def _starts(self, ident: bytes) -> list[int]:
+        return [(1 + number % self._sets) * _PAGE for number in _IDENT.unpack(ident)]
+
+    def _places(self, ident: bytes) -> list[list[int]]:
+        """Where the row may stand: per set, the first words."""
+        return [
+            [start // _WORD + number * ROW for number in range(_ROWS_PER_SET)] for start in set(self._starts(ident))
+        ]
+
+    def _free_place(self, ident: bytes) -> int | None:
+        """A free place in the emptier one of the sets, so that both fill evenly."""
+        free = max(([at for at in places if not self._words[at]] for places in self._places(ident)), key=len)
+        return free[0] if free else None
+
+    def _make_place(self, ident: bytes, spared: set[bytes]) -> int | None:
+        """Forget a counter that is free, or else a sliding one: the one that is free soonest."""
+        now = self._time()
+        choices: list[tuple[float, int]] = []
+        for at in (at for places in self._places(ident) for at in places):
+            row = self._words[at : at + ROW]
+            end = free_at_s(row)
+            if (end <= now or row[KIND] == Kind.SLIDING) and _IDENT.pack(row[0], row[1]) not in spared:
+                choices.append((end, at))
+        if not choices:
+            return None
+        _, place = min(choices)
+        self._words[_EVICTIONS] += 1
+        self._words[place] = 0
         return place
 
-    def _look_up(self, number: int, digest: bytes, now: float, capacity: float, rate: float) -> tuple[int, float]:
-        """Where the bucket stands, or may be put, and its level now. The set's lock is held."""
-        start = number * _SET_BYTES
-        at = self._table.find(digest, start, start + _SET_BYTES)
-        while at >= 0:
-            if (at - start) % _BUCKET.size == 0:
-                _, level, since, _, _ = _BUCKET.unpack_from(self._table, at)
-                return at, min(level + max(now - since, 0.0) * rate, capacity)
-            at = self._table.find(digest, at + 1, start + _SET_BYTES)
-        return self._free_place(start, now), capacity
 
-    def _free_place(self, start: int, now: float) -> int:
-        """A place nobody holds, else that of the fullest bucket."""
-        fullest, place = -float("inf"), start
-        for at in range(start, start + _SET_BYTES, _BUCKET.size):
-            digest, level, since, capacity, rate = _BUCKET.unpack_from(self._table, at)
-            if digest == _FREE:
-                return at
-            share = (level + (now - since) * rate) / capacity
-            if share > fullest:
-                fullest, place = share, at
-        return place
+def _identify(key: str) -> bytes:
+    """What a row is known by; its first half is not zero, for that is a free place."""
+    first, second = _IDENT.unpack(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_IDENT.size).digest())
+    return _IDENT.pack(first or 1, second)
+
+
+def _has_slot_locks(fd: int) -> bool:
+    try:
+        _is_locked(fd, _UNSLOTTED)
+    except OSError:
+        return False
+    return True
+
+
+def _lock_byte(fd: int, slot: int) -> bool:
+    """Take the lock on a slot that says its owner lives; false when another has it."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot * _WORD, 1, 0))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(fd: int, slot: int) -> bool:
+    """Whether another process holds a slot."""
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot * _WORD, 1, 0))
+    return bool(_LOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _open_locked(path: Path, sets: int, on_problem: Callable[[str], None]) -> int:
+    """The descriptor of the table, with the file's lock. Makes it when there is none, or none that can be used."""
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            _create(path, sets)
+            continue
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            is_current = os.path.samestat(os.fstat(fd), path.stat())
+        except FileNotFoundError:
+            is_current = False
+        if is_current:
+            if _is_table(fd):
+                return fd
+            aside = path.with_name(path.name + ".unusable")
+            path.replace(aside)
+            on_problem(f"{path} holds no counters of this version: begun anew, the old file is {aside.name}")
+        os.close(fd)
+
+
+def _is_table(fd: int) -> bool:
+    header = os.pread(fd, _HEADER.size, 0)
+    if len(header) < _HEADER.size:
+        return False
+    magic, version, sets = _HEADER.unpack(header)
+    return bool((magic, version) == (_MAGIC, _VERSION) and sets > 0 and os.fstat(fd).st_size == (1 + sets) * _PAGE)
+
+
+def _create(path: Path, sets: int) -> None:
+    """Put an empty table in place, unless somebody else was faster.
+
+    Its space on the disk is taken now: when the disk is full later, a store into a hole would end the process.
+    """
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, (1 + sets) * _PAGE)
+        os.pwrite(fd, _HEADER.pack(_MAGIC, _VERSION, sets), 0)
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        os.close(fd)
+        new.unlink()
