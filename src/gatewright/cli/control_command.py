@@ -11,17 +11,17 @@ from gatewright.server.local_children import LocalChild, parse_children, render_
 
 
 def control_command(
-    configs: Sequence[Path], *, overrides: Mapping[str, str], local_children: Sequence[LocalChild]
+    configs: Sequence[Path], *, overrides: Mapping[str, str], local_children: Sequence[LocalChild], state: Path
 ) -> tuple[str, ...]:
     """The command; the supervisor adds the file descriptors.
 
     `configs` are the files and folders to read again (none: nothing is ever read again), `overrides` top-level values
-    from the command line (`listen`, `admin`), `local_children` the local models that run.
+    from the command line (`listen`, `admin`), `local_children` the local models that run, `state` the state directory.
     """
     options = [word for path in configs for word in ("--config", str(path))]
     options += [word for name, value in overrides.items() for word in ("--override", f"{name}={value}")]
     options += ["--local-children", render_children(local_children)] if local_children else []
-    return python_command("gatewright.cli.control", *options)
+    return python_command("gatewright.cli.control", "--state", str(state.absolute()), *options)
 
 
 class ControlOptions(argparse.Namespace):
@@ -30,6 +30,7 @@ class ControlOptions(argparse.Namespace):
     channel_fd: int
     telemetry_fd: int
     admin_fd: int
+    state: Path
     config: list[Path]
     override: list[str]
     local_children: tuple[LocalChild, ...]
@@ -46,6 +47,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> ControlOptions:
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--telemetry-fd", type=int, required=True)
     parser.add_argument("--admin-fd", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--override", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--local-children", type=parse_children, default=())

@@ -90,9 +90,10 @@ def _serve_file(
     config: Path, overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts
 ) -> int:
     checked = check_loaded(read_files(config, overrides), ports)
-    with StateLock(state or default_state_dir(checked.written.listen)):
-        command = control_command([config], overrides=overrides, local_children=checked.local_children)
-        return run(checked, command, workers, partial(_show, checked) if is_terminal() else _show_nothing)
+    directory = state or default_state_dir(checked.written.listen)
+    with StateLock(directory):
+        command = control_command([config], overrides=overrides, local_children=checked.local_children, state=directory)
+        return run(checked, command, workers, directory, partial(_show, checked) if is_terminal() else _show_nothing)
 
 
 def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts) -> int:
@@ -103,14 +104,14 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
         document = default_document(environment, PROVIDERS, installed_models(models_dir()), key.hash)
         loaded = load([render_default(document)], Resolver(environment), overrides=overrides)
         checked = check_loaded(loaded, ports)
-        command = control_command([], overrides=overrides, local_children=checked.local_children)
+        command = control_command([], overrides=overrides, local_children=checked.local_children, state=directory)
 
         def show(at: str, admin: str) -> None:
             screen = start_screen(document, PROVIDERS, key, listen=at, admin=admin, state=directory)
             if _print_screen(screen) and key.key is not None:
                 _keep(key, directory)
 
-        return run(checked, command, workers, show)
+        return run(checked, command, workers, directory, show)
 
 
 def _show(checked: Checked, listen: str, admin: str) -> None:
@@ -137,7 +138,7 @@ def _keep(key: DevelopmentKey, state: Path) -> None:
         print_note(f"The development key cannot be kept in {state} ({error.strerror}): the next start makes another.")
 
 
-def run(checked: Checked, control: tuple[str, ...], workers: int, show: Show) -> int:
+def run(checked: Checked, control: tuple[str, ...], workers: int, state: Path, show: Show) -> int:
     """Supervise a gateway to its end and give the exit code. `control` is the command of the control process."""
     log = Log("supervisor")
     for warning in checked.warnings:
@@ -147,7 +148,7 @@ def run(checked: Checked, control: tuple[str, ...], workers: int, show: Show) ->
         document=encode(document),
         listen=document.listen,
         admin=document.admin,
-        worker_command=python_command("gatewright.server.worker"),
+        worker_command=python_command("gatewright.server.worker", "--state", str(state.absolute())),
         control_command=control,
         workers=workers,
         drain_s=document.timeouts.drain_s,

@@ -12,6 +12,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from gatewright.config.catalogue import Key, ModelFacts
+from gatewright.config.counters import Counters
+from gatewright.config.database import Database
+from gatewright.config.identity import Identity
+from gatewright.config.ledger import Ledger
 from gatewright.core.secret import Secret
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -182,6 +186,8 @@ class Selector(Document, frozen=True):
     """Published model names, or patterns with a trailing `*`."""
     consumers: list[str] = []
     """Consumer paths (`acme/search/indexer`), or patterns with a trailing `*`."""
+    issuers: list[str] = []
+    """Names of identity providers under `identity.issuers`: callers that one of them vouches for."""
 
 
 class Policy(Document, frozen=True):
@@ -229,7 +235,15 @@ class Gateway(Document, frozen=True):
     """Published models by name or pattern."""
     consumers: dict[str, Organisation] = {}
     """Who may call: organisations by name."""
+    identity: Identity = Identity()
+    """How callers are recognised besides by keys: JWTs, introspection, client certificates."""
     policies: list[Policy] = []
     """What applies to whom, in order."""
+    counters: Counters = Counters()
+    """Where limits and budgets are counted."""
+    ledger: Ledger = Ledger()
+    """How what every exchange used and cost is written down."""
+    database: Database = Database()
+    """Where the ledger and what is administered are kept."""
     catalogue: dict[Key, ModelFacts] = {}
     """Your own rows of the model catalogue by `<provider type>/<model name>`, as in `openai/gpt-4.1`."""

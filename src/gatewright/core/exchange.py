@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from gatewright.core.counting import Grant
     from gatewright.core.errors import GatewayError
     from gatewright.core.fields import Fields
     from gatewright.core.loss import LossReport
@@ -92,6 +93,28 @@ class Exchange:
     target: Any = None
     chain: Any = None
     """The filters that apply, once consumer and model are known."""
+    plan: Any = None
+    """What limits and budgets count of it, once reserved (`pipeline.claims.Plan`)."""
+    grant: Grant | None = None
+    """What it holds of them, until it is settled."""
+    left: list[int] | None = None
+    """What was left of each when it was reserved."""
+    budgets: list[tuple[Any, int]] | None = None
+    """The budgets it was paid from, with what they have spent now, in nano-dollars, as far as this worker knows."""
+    input_estimate = 0
+    """Input tokens, as far as they were told from the request's bytes."""
+    past: list[Any] | None = None
+    """The attempts before the present one (`pipeline.booking.PastAttempt`)."""
+    is_complete = False
+    """Whether the upstream's answer came to its end, so that what it reported is final."""
+    events_out = 0
+    """Events of a stream sent to the client, as far as they are counted by their ends."""
+    answer_tokens = 0
+    """Output tokens of a complete answer by the gateway's own count, where the provider reported none."""
+    price_version = ""
+    """The catalogue row that `cost_femto_usd` was reckoned by."""
+    cache = ""
+    """`exact` or `semantic` for an answer from the cache."""
     attempts = 0
     others: list[Any] | None = None
     """The targets not tried yet, once the first has failed."""
@@ -102,6 +125,8 @@ class Exchange:
     usage: Usage | None = None
     cost_femto_usd: int | None = None
     """What the answer cost at the catalogue's prices, in 10⁻¹⁵ US dollars; None when that is not known."""
+    is_closed = False
+    """Whether it is settled, booked and recorded."""
     status = 0
     error: GatewayError | None = None
     bytes_out = 0

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gatewright.core.counting import Allowance, Grant, Refused
 from gatewright.core.errors import GatewayError
+from gatewright.core.exchange import Consumer
 
 
 class Counters(Protocol):
@@ -40,6 +41,25 @@ class Counters(Protocol):
         ...
 
 
+class Callers(Protocol):
+    """Who holds a credential, beyond the keys that the configuration lists."""
+
+    generation: int
+    """Raised whenever a credential may have become worth something else, so that nobody remembers too long."""
+
+    def known(self, credential: bytes) -> Consumer | None:
+        """Whose it is, as far as that can be told at once. Raises GatewayError (unauthenticated) when it is refused."""
+        ...
+
+    def find(self, credential: bytes) -> Coroutine[Any, Any, Consumer | None] | None:
+        """Ask others: for keys of an identity provider, for what a token is worth. None when there is nobody to ask."""
+        ...
+
+    def of_peer(self, peer: Any) -> Consumer | None:
+        """Whose certificate the connection shows; None when it shows none. Raises GatewayError when it is nobody's."""
+        ...
+
+
 def _await_in_place(coroutine: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
     """Enough wherever the caller is a task already, or nothing will ever run."""
     return coroutine
@@ -57,8 +77,12 @@ class Ports(Struct, frozen=True, kw_only=True):
     """Uniform in [0, 1)."""
     spawn: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = _await_in_place
     """Run a coroutine as a task and give something to await it by; exchanges themselves run without one."""
+    callers: Callers | None = None
+    """Who calls, where more than the configuration's keys are known."""
     scope: str = ""
     """The policy a filter is built for: unique in a configuration, and the same after a reload that kept it."""
+    is_named: bool = False
+    """Whether `scope` is a name that an operator gave, and so the same wherever the policy stands."""
 
 
 class StreamSink(Protocol):

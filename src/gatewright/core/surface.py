@@ -105,6 +105,10 @@ class Dialect(Struct, frozen=True, kw_only=True):
     request_headers: Headers = ()
     """Headers every request of this API needs, unless the client's own value for one is forwarded."""
     has_streams: bool = True
+    event_mark: bytes = b"data:"
+    """What each event of a stream holds once; by it events are counted as they pass."""
+    event_bytes: int = 160
+    """What an event of a stream has around its text, on average: told from bytes is how much a stream has brought."""
 
     # -- passing through, for streams whose events are read by pattern instead of by the stream decoder
     is_scanned: bool = False

@@ -1,131 +1,126 @@
-"""`rate_limit`: how many requests and tokens each consumer may use per second, minute, hour or day."""
+"""`rate_limit`: how many requests, tokens, dollars or calls at once each consumer may use per period."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from gatewright.config.documents import Document
+from gatewright.core.counting import Allowance, Refused
+from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.pipeline.claims import Claim, Claims, Measure
 from gatewright.pipeline.filters import Filter, FilterType
+from gatewright.pipeline.grouping import By, Grouping
 
-_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_BYTES_PER_TOKEN: Final = 4
-"""English text has about four bytes per token in today's tokenizers; the estimate is settled with the real number."""
+_SECONDS: Final = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3_600,
+    "day": 86_400,
+    "week": 7 * 86_400,
+    "month": 30 * 86_400,
+}
+_NANO: Final = 1_000_000_000
+_MAX_GROUPS: Final = 10_000
+"""Whose claims are kept; beyond it they are made again."""
 
-_MAX_NAMES: Final = 10_000
-"""Whose counters' keys are kept; beyond it they are made again."""
-
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=2**52)]
 
 
 class Config(Document, frozen=True):
-    """Let each consumer use so much per period. At least one of `requests` and `tokens` is given."""
+    """Let each consumer use so much per period. At least one of the limits is given; all of them hold together."""
 
     requests: Count | None = None
     """Requests per period."""
     tokens: Count | None = None
     """Input and output tokens together per period."""
-    per: Literal["second", "minute", "hour", "day"] = "minute"
-    """The period. Allowance flows back evenly, so there is no edge at which two periods' worth can be used at once."""
-    by: Literal["consumer", "model", "consumer_and_model", "all"] = "consumer"
-    """Who shares an allowance: each consumer has its own, each model, each pair of both, or all exchanges one."""
+    input_tokens: Count | None = None
+    """Input tokens per period."""
+    output_tokens: Count | None = None
+    """Output tokens per period."""
+    usd: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
+    """US dollars per period, at the catalogue's prices. For calendar months and alerts use the filter `budget`."""
+    concurrent: Count | None = None
+    """Exchanges at the same time, whatever the period."""
+    per: Literal["second", "minute", "hour", "day", "week", "month"] = "minute"
+    """The period; a month is 30 days. It slides: in no stretch of that length is more used than the limit."""
+    by: By = "consumer"
+    """Who shares an allowance: each consumer (application) has its own, each organisation, team, end user, key, identity
+    provider, model, pair of consumer and model, or all exchanges one together."""
+    expression: str | None = None
+    """A CEL expression instead of `by`: exchanges for which it gives the same value share an allowance, as in
+    `jwt.department` or `request.headers["x-project"]`."""
+    per_model: bool = False
+    """Whether each of them has its own allowance for each published model."""
 
 
 class RateLimit(Filter):
-    """Takes a request and an estimate of its tokens before the call, and settles with what was really used.
+    """Says what an exchange takes of each limit; the pipeline takes all of it before the call and settles it after.
 
     Concurrent requests cannot pass together what only one of them may use, whichever workers they are on.
     """
 
-    needs_task = False
-
     def __init__(self, config: Config, ports: Ports) -> None:
-        if config.requests is None and config.tokens is None:
-            raise ValueError("give `requests`, `tokens` or both")
         self._config = config
-        self._counters = ports.counters
         self._scope = ports.scope
-        self._per_s = _SECONDS[config.per]
-        self._requests = config.requests
-        self._tokens = config.tokens
-        self._by_consumer = config.by == "consumer"
-        self._keys: dict[str, tuple[str, str]] = {}
-        """Who shares an allowance → the keys of its counters, for requests and for tokens. Kept, because every request
-        asks for them, and a string made anew must be hashed anew."""
+        self._limits = _limits_of(config)
+        if not self._limits:
+            raise ValueError(
+                "give at least one of `requests`, `tokens`, `input_tokens`, `output_tokens`, `usd`, `concurrent`"
+            )
+        self._grouping = Grouping(config.by, config.expression, per_model=config.per_model)
+        self._is_consumer = self._grouping.is_consumer
+        self._claims: dict[str, Claims] = {}
 
-    async def on_reserve(self, x: Exchange) -> Reply | None:
-        # Counted here, not per attempt: failover must not multiply a consumer's charge.
-        who = x.consumer.path if self._by_consumer else self._name(x)
-        requests_key, tokens_key = self._keys.get(who) or self._make_keys(who)
-        counters, per_s = self._counters, self._per_s
-        requests, tokens = self._requests, self._tokens
-        if requests is not None:
-            wait_s = counters.take(requests_key, 1.0, requests, per_s)
-            if wait_s:
-                raise self._refusal("requests", wait_s)
-        if tokens is not None:
-            estimate = _estimate_tokens(x)
-            wait_s = counters.take(tokens_key, estimate, tokens, per_s)
-            if wait_s:
-                if requests is not None:
-                    counters.give(requests_key, 1.0, requests, per_s)
-                raise self._refusal("tokens", wait_s)
-            x.notes[self] = (tokens_key, estimate)
-        return None
+    def on_reserve(self, x: Exchange) -> Claims:
+        # Counted per exchange, not per attempt: failover must not multiply a consumer's charge.
+        who = x.consumer.path if self._is_consumer else self._grouping.name(x)
+        return self._claims.get(who) or self._make(who)
 
-    def on_settle(self, x: Exchange) -> None:
-        note = x.notes.pop(self, None)
-        if note is None or self._tokens is None:
-            return
-        tokens_key, estimate = note
-        usage = x.usage
-        if usage is not None:
-            used: float = usage.input_total + usage.output_total
+    def _make(self, who: str) -> Claims:
+        if len(self._claims) >= _MAX_GROUPS:
+            self._claims.clear()
+        claims = self._claims[who] = Claims([self._claim(who, *limit) for limit in self._limits])
+        return claims
+
+    def _claim(self, who: str, measure: Measure, limit: int, shown: str) -> Claim:
+        if measure == Measure.CONCURRENT:
+            allowance = Allowance(f"{self._scope}:{who}:concurrent", CountKind.CONCURRENT, limit)
         else:
-            # Nothing reported: an exchange that brought no answer costs nothing, one that was cut keeps its estimate.
-            used = estimate if x.status in (200, 499) and x.bytes_out else 0.0
-        self._counters.give(tokens_key, estimate - used, self._tokens, self._per_s)
-
-    def _refusal(self, what: Literal["requests", "tokens"], wait_s: float) -> GatewayError:
-        limit = f"{getattr(self._config, what)} {what} per {self._config.per}"
-        return GatewayError(
-            Kind.RATE_LIMITED,
-            f"The limit of {limit} is used up. Try again in {max(wait_s, 0.001):.3g} s.",
-            retry_after_s=wait_s,
-        )
-
-    def _name(self, x: Exchange) -> str:
-        by = self._config.by
-        if by == "model":
-            return f":{x.published_model}"
-        return "" if by == "all" else f"{x.consumer.path}:{x.published_model}"
-
-    def _make_keys(self, who: str) -> tuple[str, str]:
-        key = f"{self._scope}:{who}" if self._config.by != "all" else self._scope
-        if len(self._keys) >= _MAX_NAMES:
-            self._keys.clear()
-        keys = self._keys[who] = ("requests:" + key, "tokens:" + key)
-        return keys
+            key = f"{self._scope}:{who}:{measure.name.lower()}/{self._config.per}"
+            allowance = Allowance(key, CountKind.SLIDING, limit, period_s=_SECONDS[self._config.per])
+        return Claim(allowance, measure, partial(_refusal, shown))
 
 
-def _estimate_tokens(x: Exchange) -> float:
-    """Input by the size of the body, output by what the client allows; never less than one."""
-    if x.is_media:
-        return 1.0
-    estimate = len(x.body) / _BYTES_PER_TOKEN
-    fields = x.fields
-    allowed = fields.get("max_completion_tokens") or fields.get("max_tokens")
-    if allowed is not None:
-        text = bytes(allowed)
-        if text.isdigit() and len(text) < 10:
-            estimate += int(text)
-    return estimate if estimate > 1.0 else 1.0
+def _limits_of(config: Config) -> list[tuple[Measure, int, str]]:
+    """What is counted, how much of it there is, and how people are told."""
+    per = config.per
+    usd = None if config.usd is None else round(config.usd * _NANO)
+    rows: tuple[tuple[Measure, int | None, str], ...] = (
+        (Measure.REQUESTS, config.requests, f"{config.requests} requests per {per}"),
+        (Measure.TOTAL, config.tokens, f"{config.tokens} tokens per {per}"),
+        (Measure.INPUT, config.input_tokens, f"{config.input_tokens} input tokens per {per}"),
+        (Measure.OUTPUT, config.output_tokens, f"{config.output_tokens} output tokens per {per}"),
+        (Measure.COST, usd, f"${config.usd} per {per}"),
+        (Measure.CONCURRENT, config.concurrent, f"{config.concurrent} requests at the same time"),
+    )
+    return [(measure, limit, shown) for measure, limit, shown in rows if limit is not None]
+
+
+def _refusal(shown: str, refused: Refused) -> GatewayError:
+    wait_s = refused.wait_s
+    return GatewayError(
+        Kind.RATE_LIMITED,
+        f"The limit of {shown} is used up. Try again in {max(wait_s, 0.001):.3g} s.",
+        retry_after_s=wait_s,
+    )
 
 
 RATE_LIMIT: Final = FilterType(
-    "rate_limit", Config, RateLimit, "How many requests and tokens a consumer or model may use per period."
+    "rate_limit", Config, RateLimit, "How many requests, tokens and dollars a consumer or model may use per period."
 )

@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         """What a closing connection had not sent yet when its deadline last passed."""
         self._keep_alive = True
         self.is_http10 = False
-        self.caller: tuple[object, object, object] | None = None
+        self.caller: tuple[object, ...] | None = None
         """What the handler found out about the caller, with what that depends on; the handler's own."""
 
     # -- answering: called by the handler -------------------------------------------------------------------------

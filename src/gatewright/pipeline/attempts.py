@@ -18,8 +18,10 @@ from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.loss import LossReport
 from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.surface import Dialect, Headers
+from gatewright.pipeline.booking import note_attempt
 from gatewright.pipeline.faults import passed_on_headers, read_failure
 from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.missing_usage import count_answer
 from gatewright.pipeline.passing import choose_target, open_passed, passed_headers, read_passed, render_passed
 from gatewright.pipeline.provider import Upstream
 from gatewright.pipeline.routes import UpstreamRoute
@@ -81,7 +83,7 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
                 x.upstream_s += now() - x.sent_s
             return _accept(x, dialect, target, route, answer, translation, hide_usage=hide_usage)
         except GatewayError as error:
-            if error.retry is not Retry.OTHER_UPSTREAM or not _pick_other(x):
+            if error.retry is not Retry.OTHER_UPSTREAM or not _pick_other(x, error):
                 raise
 
 
@@ -105,6 +107,7 @@ async def _pass_through(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
         codec, content_type = open_passed(dialect, surface, answer, _published(x, target))
         return OpenStream(answer, codec, chain, headers, content_type)
     body, content_type = read_passed(x, dialect, surface, answer, body, _published(x, target))
+    x.is_complete = True
     for hook in chain.on_response:
         body = hook(x, body)
     return Reply(answer.status, body, content_type, headers)
@@ -116,7 +119,7 @@ async def fail_over(x: Exchange, dialect: Dialect, ports: Ports, send: Send, err
     A stream that breaks off is no cause to ask again once the client has seen some of it; before that it is a failed
     attempt like any other.
     """
-    if error.source is not Source.UPSTREAM or error.kind in _FINAL or not _pick_other(x):
+    if error.source is not Source.UPSTREAM or error.kind in _FINAL or not _pick_other(x, error):
         raise error
     return await run_attempts(x, dialect, ports, send)
 
@@ -124,8 +127,8 @@ async def fail_over(x: Exchange, dialect: Dialect, ports: Ports, send: Send, err
 _FINAL: Final = frozenset((Kind.UPSTREAM_BAD_RESPONSE, Kind.UPSTREAM_REJECTED, Kind.UPSTREAM_CREDENTIAL_REJECTED))
 
 
-def _pick_other(x: Exchange) -> bool:
-    """Make the next target the exchange's; false when none is left or the attempts are used up."""
+def _pick_other(x: Exchange, error: GatewayError) -> bool:
+    """Make the next target the exchange's, after `error` of the present one; false when none is left to try."""
     model: PublishedModel = x.model
     if x.attempts >= model.attempts:
         return False
@@ -133,6 +136,7 @@ def _pick_other(x: Exchange) -> bool:
         x.others = list(model.others(x.target))
     if not x.others:
         return False
+    note_attempt(x, error)
     x.target = x.others.pop(0)
     return True
 
@@ -233,6 +237,9 @@ def _accept(
         body, x.usage = translation.render_answer(body)
         if x.stream:
             content_type = dialect.stream_type
+    x.is_complete = True
+    if x.usage is None and not x.stream:
+        x.answer_tokens = count_answer(dialect, body)
     for hook in chain.on_response:
         body = hook(x, body)
     return Reply(200, body, content_type, _with_losses(headers, x.losses))

@@ -88,7 +88,9 @@ def _build_policies(
                 ConfigError(f"{path}.filter", f"there is no filter {policy.filter!r}; known filters: {known}")
             )
             continue
-        scoped = msgspec.structs.replace(ports, scope=f"{policy.name or policy.filter}#{index}")
+        # Counters are kept under the scope: a name outlives a new order of the policies.
+        scope = policy.name if policy.name is not None else f"{policy.filter}#{index}"
+        scoped = msgspec.structs.replace(ports, scope=scope, is_named=policy.name is not None)
         built = _build_checked(
             kind.config, policy.config, f"{path}.config", errors, partial(_build_filter, kind, scoped)
         )

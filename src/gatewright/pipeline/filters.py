@@ -6,7 +6,7 @@ holds, per phase, only the filters that override it, so a phase nobody uses cost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import Struct
@@ -14,6 +14,10 @@ from msgspec import Struct
 from gatewright.config.documents import Document
 from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.ports import Ports
+from gatewright.pipeline.claims import Claims, Plan
+
+_MAX_PLANS: Final = 1_000
+"""Kept per chain; beyond it they are made again. A chain is of one consumer, so more come from end users and windows."""
 
 C = TypeVar("C", bound=Document)
 
@@ -37,8 +41,9 @@ class Filter:
         """Decide whether the consumer may make this exchange."""
         return None
 
-    async def on_reserve(self, x: Exchange) -> Reply | None:
-        """Take what the exchange may use from limits and budgets; give it back or settle it in `on_settle`."""
+    def on_reserve(self, x: Exchange) -> Claims | None:
+        """Say what the exchange takes of limits and budgets. Return the same object for the same group: the pipeline
+        reserves, extends and settles the claims of all filters together."""
         return None
 
     async def on_request(self, x: Exchange) -> Reply | None:
@@ -75,6 +80,7 @@ class FilterType(Struct, frozen=True):
 
 
 REQUEST_PHASES: Final = ("on_authorize", "on_reserve", "on_request", "on_look_up")
+_AFTER_RESERVE: Final = ("on_request", "on_look_up")
 RESPONSE_PHASES: Final = ("on_response", "on_events", "on_settle")
 
 
@@ -86,17 +92,51 @@ def _having(filters: Iterable[Filter], hook: str) -> tuple[Any, ...]:
 class Chain:
     """The filters that apply to one (consumer, model), by phase."""
 
-    __slots__ = ("needs_task", "on_events", "on_request", "on_response", "on_settle")
+    __slots__ = (
+        "_plans",
+        "needs_task",
+        "on_authorize",
+        "on_events",
+        "on_request",
+        "on_reserve",
+        "on_response",
+        "on_settle",
+    )
 
     def __init__(self, filters: Sequence[Filter]) -> None:
-        self.on_request = tuple(hook for phase in REQUEST_PHASES for hook in _having(filters, phase))
-        """All request phases flattened, in their fixed order."""
-        self.needs_task = any(hook.__self__.needs_task for hook in self.on_request)
+        self.on_authorize = _having(filters, "on_authorize")
+        self.on_reserve = _having(filters, "on_reserve")
+        self.on_request = tuple(hook for phase in _AFTER_RESERVE for hook in _having(filters, phase))
+        """The request phases behind the reservation, flattened, in their fixed order."""
+        self.needs_task = any(hook.__self__.needs_task for hook in (*self.on_authorize, *self.on_request))
         # The answer passes the filters in reverse: what saw the request last sees the answer first.
         backwards = filters[::-1]
         self.on_response = _having(backwards, "on_response")
         self.on_events = _having(backwards, "on_events")
         self.on_settle = _having(backwards, "on_settle")
+        self._plans: dict[Any, Plan] = {}
+
+    def plan(self, x: Exchange, dry: Collection[str] = ()) -> Plan | None:
+        """What this exchange takes of all limits and budgets; None when nothing is counted.
+
+        The budgets named in `dry` count without refusing: what they pay for comes from their other model.
+        """
+        hooks = self.on_reserve
+        if len(hooks) == 1 and not dry:
+            claims = hooks[0](x)
+            return None if claims is None else self._plans.get(claims) or self._build(claims, (claims,))
+        parts = tuple([claims for hook in hooks if (claims := hook(x)) is not None])
+        if dry:
+            parts = tuple(
+                [part.soften() if part.budget is not None and part.budget.name in dry else part for part in parts]
+            )
+        return None if not parts else self._plans.get(parts) or self._build(parts, parts)
+
+    def _build(self, key: Any, parts: tuple[Claims, ...]) -> Plan:
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        plan = self._plans[key] = Plan(parts)
+        return plan
 
 
 EMPTY_CHAIN: Final = Chain(())

@@ -7,75 +7,49 @@ answer then calls `settle` exactly once, whatever happened.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any
 
 from gatewright.config.pricing import SERVICES
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import ANONYMOUS, Exchange, Reply
+from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
 from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.identify import identify, read_user
+from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.passing import read_model
+from gatewright.pipeline.reserving import reserve, settle_grant
 from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.identity import parse_fields, parse_request
-
-_KEY_HEADERS: Final = (b"x-api-key", b"api-key", b"x-goog-api-key")
-
-
-def identify(x: Exchange) -> None:
-    """Find the consumer of the key the client sent. Raises GatewayError when there is none or it is not valid."""
-    snapshot: Snapshot = x.snapshot
-    headers = x.headers
-    authorization = headers.get(b"authorization")
-    key: bytes | None = None
-    if authorization is not None:
-        if authorization[:7].lower() != b"bearer ":
-            raise GatewayError(
-                Kind.UNAUTHENTICATED, "The Authorization header must read `Bearer`, one space, and the key."
-            )
-        key = authorization[7:].strip()
-    else:
-        for name in _KEY_HEADERS:
-            key = headers.get(name)
-            if key is not None:
-                break
-    if key:
-        consumer = snapshot.consumer_of(key)
-        if consumer is not None:
-            x.consumer = consumer
-            x.is_identified = True
-            return
-    if snapshot.anonymous:
-        x.consumer = ANONYMOUS
-        return
-    raise GatewayError(
-        Kind.UNAUTHENTICATED,
-        "The API key is not valid here. Use a key of this gateway, not a provider's."
-        if key
-        else "No API key was sent. Send one of this gateway's keys as `Authorization: Bearer <key>`.",
-    )
 
 
 def find_model(snapshot: Snapshot, name: str) -> PublishedModel:
     """The published model a client means. Raises GatewayError when there is none."""
     model = snapshot.models.find(name)
     if model is None:
-        shown = name if len(name) <= 100 else name[:100] + "…"
-        raise GatewayError(
-            Kind.MODEL_NOT_FOUND,
-            f"There is no model `{shown}` here, or your key may not use it. GET /v1/models lists what there is.",
-            param="model",
-            code="model_not_found",
-        )
+        raise refuse_model(name)
     return model
+
+
+def refuse_model(name: str) -> GatewayError:
+    """What callers are told of a model that is not there for them."""
+    shown = name if len(name) <= 100 else name[:100] + "…"
+    return GatewayError(
+        Kind.MODEL_NOT_FOUND,
+        f"There is no model `{shown}` here, or your key may not use it. GET /v1/models lists what there is.",
+        param="model",
+        code="model_not_found",
+    )
 
 
 async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:
     """Take a model call to the head of its answer. Raises GatewayError; `x` then says how far it came."""
     if not x.is_identified:
-        identify(x)
+        pending = identify(x, ports)
+        if pending is not None:
+            await ports.spawn(pending)
     snapshot: Snapshot = x.snapshot
     name = x.path_model
     surface = x.surface
@@ -91,23 +65,29 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     model = find_model(snapshot, name)
     x.published_model = model.name
     x.model = model
-    chain = snapshot.chain_for(x.consumer.path, model.name)
-    x.chain = chain
-    if chain.needs_task:
-        reply: Reply | None = await ports.spawn(_run_request_hooks(x, chain))
-        if reply is not None:
-            return reply
-    else:
-        for hook in chain.on_request:
-            reply = await hook(x)
-            if reply is not None:
-                return reply
-    x.target = model.pick(ports.random)
+    x.user = read_user(x, snapshot.user_header)
+    snapshot.access.check(x)
+    chain = x.chain = snapshot.chain_for(x.consumer, model.name)
+    target = model.pick(ports.random)
+    if chain.on_authorize and (reply := await _run_hooks(x, chain, chain.on_authorize, ports)) is not None:
+        return reply
+    if chain.on_reserve:
+        target = await reserve(x, ports, target)
+    if chain.on_request and (reply := await _run_hooks(x, chain, chain.on_request, ports)) is not None:
+        return reply
+    x.target = target
     return await run_attempts(x, dialect, ports, send)
 
 
-async def _run_request_hooks(x: Exchange, chain: Chain) -> Reply | None:
-    for hook in chain.on_request:
+async def _run_hooks(x: Exchange, chain: Chain, hooks: tuple[Any, ...], ports: Ports) -> Reply | None:
+    if chain.needs_task:
+        spawned: Reply | None = await ports.spawn(_run_in_order(x, hooks))
+        return spawned
+    return await _run_in_order(x, hooks)
+
+
+async def _run_in_order(x: Exchange, hooks: tuple[Any, ...]) -> Reply | None:
+    for hook in hooks:
         reply: Reply | None = await hook(x)
         if reply is not None:
             return reply
@@ -115,23 +95,30 @@ async def _run_request_hooks(x: Exchange, chain: Chain) -> Reply | None:
 
 
 def settle(x: Exchange, ports: Ports) -> None:
-    """Price the exchange and let every filter book what it used.
+    """Count what nobody reported, price every attempt, settle limits and budgets, let every filter book what was used.
 
-    Call exactly once, when `x.usage` and `x.error` are final.
+    Call exactly once, when `x.usage`, `x.error` and `x.status` are final.
     """
-    if x.usage is not None and x.target is not None:
-        x.cost_femto_usd = _cost(x, x.usage, ports)
+    if x.target is not None:
+        fill_usage(x)
+        if x.usage is not None:
+            x.cost_femto_usd, x.price_version = _price(x, x.target, x.usage, ports)
+        for attempt in x.past or ():
+            if attempt.usage is not None:
+                attempt.cost_femto_usd, attempt.price_version = _price(x, attempt.target, attempt.usage, ports)
+    settle_grant(x, ports)
     chain: Chain | None = x.chain
     if chain is not None:
         for hook in chain.on_settle:
             hook(x)
 
 
-def _cost(x: Exchange, usage: Usage, ports: Ports) -> int | None:
-    target: BoundTarget = x.target
+def _price(x: Exchange, target: BoundTarget, usage: Usage, ports: Ports) -> tuple[int | None, str]:
+    """What so much costs at a target, in femto-dollars, and by which prices."""
     snapshot: Snapshot = x.snapshot
     pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, x.finished_s, ports.wall)
     if pricing is None:
-        return None
+        return None, ""
     tier = x.fields.get("service_tier")
-    return pricing.cost(usage, "prices" if tier is None else SERVICES.get(bytes(tier), "prices"))
+    service = "prices" if tier is None else SERVICES.get(bytes(tier), "prices")
+    return pricing.cost(usage, service), pricing.version

@@ -92,6 +92,12 @@ class AttachedPolicy(Struct, frozen=True):
     filter: Filter
 
 
+class _Open:
+    def check(self, x: Any) -> None: ...
+    def is_listed(self, consumer: Consumer, model: str) -> bool:
+        return True
+
+
 class Snapshot:
     """Everything the data plane asks of the configuration, as look-ups."""
 
@@ -109,8 +115,11 @@ class Snapshot:
         self.document = document
         self.models: NameTable[PublishedModel] = NameTable(models)
         self.anonymous = anonymous
+        self.access = _Open()
+        self.user_header = document.identity.end_user.header.encode()
         self._keys = keys
         self._policies = tuple(policies)
+        self.has_reservations = any(Chain([policy.filter]).on_reserve for policy in self._policies)
         self.mixed_dialects = _mixed_dialects(models.values())
         """Client dialects that one target speaks and another is translated to: what was carried through a client of
         theirs may come to a target that cannot read it."""
@@ -118,7 +127,7 @@ class Snapshot:
         self._day = ""
         self._day_until = float("-inf")
         self._traits: dict[tuple[str, str], Traits] = {}
-        self._chains: dict[tuple[str, str], Chain] = {}
+        self._chains: dict[tuple[str, str, str], Chain] = {}
         self._published = tuple(models.values())
         self._holders: dict[str, tuple[PublishedModel | None, int]] = {}
 
@@ -181,11 +190,12 @@ class Snapshot:
                 changes["has_json_schema"] = True
         return msgspec.structs.replace(upstream.traits, **changes)
 
-    def chain_for(self, consumer: str, model: str) -> Chain:
-        """The filters for this consumer path and published model name."""
+    def chain_for(self, consumer: Consumer, model: str) -> Chain:
+        """The filters for this consumer and published model name."""
         if not self._policies:
             return EMPTY_CHAIN
-        chain = self._chains.get((consumer, model))
+        path, issuer = consumer.path, consumer.issuer
+        chain = self._chains.get((path, issuer, model))
         if chain is None:
             if len(self._chains) >= _MAX_CHAINS:
                 self._chains.clear()
@@ -193,10 +203,12 @@ class Snapshot:
                 [
                     policy.filter
                     for policy in self._policies
-                    if is_selected(policy.on.models, model) and is_selected(policy.on.consumers, consumer)
+                    if is_selected(policy.on.models, model)
+                    and is_selected(policy.on.consumers, path)
+                    and (not policy.on.issuers or issuer in policy.on.issuers)
                 ]
             )
-            self._chains[(consumer, model)] = chain
+            self._chains[(path, issuer, model)] = chain
         return chain
 
 

@@ -6,16 +6,19 @@ import asyncio
 import re
 from collections.abc import Callable
 from itertools import count
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer, Exchange, Reply
 from gatewright.core.ports import Ports
-from gatewright.core.surface import Dialect
+from gatewright.core.surface import Dialect, Headers
 from gatewright.net.downstream import Connection
 from gatewright.net.pool import UpstreamPools
 from gatewright.pipeline.attempts import OpenStream, fail_over
-from gatewright.pipeline.lifecycle import find_model, identify, open_exchange, settle
+from gatewright.pipeline.claims import limit_lines
+from gatewright.pipeline.identify import identify
+from gatewright.pipeline.lifecycle import find_model, open_exchange, refuse_model, settle
+from gatewright.pipeline.reserving import StreamMeter, keep_alive
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.cors import CorsPolicy
 from gatewright.server.heads import render_head, render_lines, render_reply
@@ -29,9 +32,32 @@ _JSON: Final = b"application/json"
 _EVENTS: Final = b"text/event-stream"
 _EVENTS_UTF8: Final = b"text/event-stream; charset=utf-8"
 _OVERLOADED_RETRY_S: Final = 1.0
+_NEVER: Final = float("inf")
 
 ReportFault = Callable[[str, BaseException], None]
 """`(exchange id, error)`: a fault of the gateway itself, for its own log."""
+
+
+class Ledger(Protocol):
+    """Where settled exchanges are booked."""
+
+    def book(self, x: Exchange) -> None:
+        """Keep its entry, so that the end of this process cannot lose it. Must not raise."""
+        ...
+
+    def check_room(self) -> None:
+        """Raises GatewayError (overloaded) when nothing more can be kept and the configuration says to refuse then."""
+        ...
+
+
+class NoLedger:
+    """For tests and trials: nothing is kept."""
+
+    def book(self, x: Exchange) -> None:
+        """Nothing."""
+
+    def check_room(self) -> None:
+        """There always is."""
 
 
 class DataPlane:
@@ -43,6 +69,7 @@ class DataPlane:
         pools: UpstreamPools,
         ports: Ports,
         recorder: Recorder,
+        ledger: Ledger,
         report_fault: ReportFault,
         id_prefix: str,
     ) -> None:
@@ -50,6 +77,9 @@ class DataPlane:
         self._pools = pools
         self._ports = ports
         self._recorder = recorder
+        self._ledger = ledger
+        self._held: set[Exchange] = set()
+        """What may hold a reservation that expires unless it is kept alive."""
         self._report_fault = report_fault
         self._id_prefix = id_prefix
         self._ids = count(1)
@@ -73,6 +103,7 @@ class DataPlane:
     async def handle(self, connection: Connection, request: Request) -> None:
         """Run one exchange: answer it exactly once, settle it, record it."""
         x = self._open(request.headers, request.body)
+        x.peer = connection
         self.in_flight += 1
         try:
             if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
@@ -80,10 +111,13 @@ class DataPlane:
             route = self._route(request, x)
             dialect = route.dialect
             if route.listing is not None:
-                self._answer(connection, x, self._list_models(x, route.listing))
+                self._answer(connection, x, await self._list_models(x, route.listing))
                 return
+            self._ledger.check_room()
+            if x.snapshot.has_reservations:
+                self._held.add(x)
             if request.head is not None:
-                self._recognise(connection, request, x)
+                await self._recognise(connection, request, x)
             answer = await open_exchange(x, dialect, self._ports, self._pools.send)
             while not isinstance(answer, Reply):
                 error = await self._relay(connection, x, answer, dialect)
@@ -113,15 +147,20 @@ class DataPlane:
         self._answer_error(connection, x, error, dialect_of(malformed.path, malformed.headers), malformed.method)
         self._close(x)
 
-    def _recognise(self, connection: Connection, request: Request, x: Exchange) -> None:
+    async def _recognise(self, connection: Connection, request: Request, x: Exchange) -> None:
         """Take the consumer from the request before, when head and snapshot are still the same."""
         known = connection.caller
-        if known is not None and known[0] is request.head and known[1] is x.snapshot:
+        callers = self._ports.callers
+        generation = 0 if callers is None else callers.generation
+        if known is not None and known[0] is request.head and known[1] is x.snapshot and known[3] == generation:
             x.consumer = cast(Consumer, known[2])
             x.is_identified = True
             return
-        identify(x)
-        connection.caller = (request.head, x.snapshot, x.consumer)
+        pending = identify(x, self._ports)
+        if pending is not None:
+            await self._ports.spawn(pending)
+        if x.consumer.expires_at == _NEVER:
+            connection.caller = (request.head, x.snapshot, x.consumer, generation)
 
     # -- one exchange ---------------------------------------------------------------------------------------------
 
@@ -155,10 +194,12 @@ class DataPlane:
         x.status = reply.status
         body = reply.body
         x.bytes_out = len(body)
-        extra = render_lines(reply.headers) if reply.headers else b""
+        extra = _answer_lines(x, reply.headers)
         if self._cors is not None:
             extra += self._cors_lines(x)
         upstream_s = x.upstream_s
+        # Booked before it is sent: what a client has seen is in the ledger, whatever dies next.
+        self._close(x)
         connection.respond(
             render_reply(reply, x.id, now - x.started_s - upstream_s, upstream_s, extra, close=connection.closes)
         )
@@ -169,7 +210,7 @@ class DataPlane:
         """Forward a stream to its end. Returns the error when it failed before anything went to the client."""
         gateway_ms = (self._ports.now() - x.started_s - x.upstream_s) * 1e3
         timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
-        headers = b"cache-control: no-cache\r\n" + timing + render_lines(stream.headers) + self._cors_lines(x)
+        headers = b"cache-control: no-cache\r\n" + timing + _answer_lines(x, stream.headers) + self._cors_lines(x)
         chunked = not connection.is_http10
         stream_type = stream.content_type or dialect.stream_type
         if stream_type is _EVENTS or stream_type == _EVENTS:
@@ -177,7 +218,10 @@ class DataPlane:
         if not chunked:
             connection.close_after_answer()
         head = render_head(200, stream_type, x.id, headers, length=None, close=connection.closes, chunked=chunked)
-        relay = Relay(connection, x, stream, head, self._loop.create_future(), self._ports.now)
+        meter = None
+        if x.plan is not None and x.plan.counts_output and x.grant is not None:
+            meter = StreamMeter(x, x.plan, self._ports)
+        relay = Relay(connection, x, stream, head, self._loop.create_future(), self._ports.now, meter)
         try:
             stream.source.start(relay)
             error = await relay.done
@@ -186,6 +230,7 @@ class DataPlane:
             raise
         finally:
             x.usage = stream.codec.usage
+            x.is_complete = stream.codec.done
         if error is not None:
             if not relay.begun:
                 error.body = None  # it holds an event, and what is sent now is a JSON body
@@ -197,16 +242,23 @@ class DataPlane:
                 connection.write_piece(stream.codec.fail(error, x.id))
         elif not relay.begun:
             return GatewayError(Kind.UPSTREAM_BAD_RESPONSE, "The provider's stream held no event.")
+        self._close(x)  # before the client sees the end, as for complete answers
         connection.end_stream()
         return None
 
-    def _list_models(self, x: Exchange, listing: Listing) -> Reply:
-        identify(x)
+    async def _list_models(self, x: Exchange, listing: Listing) -> Reply:
+        pending = identify(x, self._ports)
+        if pending is not None:
+            await self._ports.spawn(pending)
         snapshot = x.snapshot
+        access = snapshot.access
         name = x.path_model
         if name is None or listing.render_model is None:
-            return Reply(200, listing.render_models(list(snapshot.models.exact()), self._created))
-        find_model(snapshot, name)
+            names = [name for name in snapshot.models.exact() if access.is_listed(x.consumer, name)]
+            return Reply(200, listing.render_models(names, self._created))
+        model = find_model(snapshot, name)
+        if not access.is_listed(x.consumer, model.name):
+            raise refuse_model(name)
         return Reply(200, listing.render_model(name, self._created))
 
     def _answer_preflight(self, connection: Connection, request: Request, x: Exchange) -> bool:
@@ -232,6 +284,7 @@ class DataPlane:
         body = error.body if error.body is not None else dialect.render_error(error, x.id)
         x.bytes_out = len(body)
         head = render_head(status, _JSON, x.id, lines, length=len(body), close=connection.closes)
+        self._close(x)
         connection.respond(head if method == b"HEAD" else head + body)
 
     def _cors_lines(self, x: Exchange) -> bytes:
@@ -241,11 +294,35 @@ class DataPlane:
         return self._cors.answer_headers(origin) if origin is not None else b""
 
     def _close(self, x: Exchange) -> None:
-        """Settle and record, whatever happened."""
+        """Settle, book and record, once, whatever happened."""
+        if x.is_closed:
+            return
+        x.is_closed = True
         if not x.finished_s:
             x.finished_s = self._ports.now()
+        self._held.discard(x)
         try:
             settle(x, self._ports)
         except Exception as error:  # noqa: BLE001 - a filter that breaks its promise must not lose the record
             self._report_fault(x.id, error)
+        if x.attempts or x.cache:
+            self._ledger.book(x)
         self._recorder.record(x)
+
+    def keep_alive(self) -> None:
+        """Let what long exchanges hold of limits and budgets live on. Call every half minute or so."""
+        for x in list(self._held):
+            keep_alive(x, self._ports)
+
+
+def _answer_lines(x: Exchange, headers: Headers) -> bytes:
+    """The headers of an answer as lines: of limits, ours are what the caller is held to, not those of the provider."""
+    plan = x.plan
+    if plan is None or x.left is None:
+        return render_lines(headers) if headers else b""
+    lines = limit_lines(plan, x.left)
+    if not headers:
+        return lines
+    if lines:
+        headers = tuple([header for header in headers if not header[0].startswith(b"x-ratelimit-")])
+    return lines + render_lines(headers)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.net.downstream import Connection
 from gatewright.pipeline.attempts import OpenStream
+from gatewright.pipeline.reserving import StreamMeter
 
 
 class Relay:
@@ -20,8 +20,10 @@ class Relay:
     __slots__ = (
         "_codec",
         "_connection",
+        "_event_mark",
         "_head",
         "_is_plain",
+        "_meter",
         "_now",
         "_on_events",
         "_since_s",
@@ -39,7 +41,10 @@ class Relay:
         head: bytes,
         done: asyncio.Future[GatewayError | None],
         now: Callable[[], float],
+        meter: StreamMeter | None = None,
     ) -> None:
+        self._meter = meter
+        self._event_mark = b"data:" if x.dialect is None else x.dialect.event_mark
         self._now = now
         self._since_s = now()
         self._connection = connection
@@ -60,7 +65,9 @@ class Relay:
             block = codec.feed(data)
             if block and (self.begun or codec.error is None):
                 if self._is_plain:
-                    self._x.bytes_out += len(block)
+                    x = self._x
+                    x.bytes_out += len(block)
+                    x.events_out += block.count(self._event_mark)
                     self._connection.write_piece(block)
                 else:
                     self._send(block)
@@ -105,14 +112,17 @@ class Relay:
                 return
         if not self.begun:
             self.begun = True
-            self._is_plain = not self._on_events
+            self._is_plain = not self._on_events and self._meter is None
             x.first_byte_s = self._now()
             # Between the head of an answer and its first event it is the model that takes its time.
             x.upstream_s += x.first_byte_s - self._since_s
             x.status = 200
             self._connection.begin_stream(self._head, self._stream.source)
         x.bytes_out += len(block)
+        x.events_out += block.count(self._event_mark)
         self._connection.write_piece(block)
+        if self._meter is not None and (dry := self._meter.on_block()) is not None:
+            self._stop(dry)
 
     def _stop(self, error: GatewayError) -> None:
         if not self.done.done():

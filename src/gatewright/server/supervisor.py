@@ -26,7 +26,6 @@ from gatewright.core.messages import Apply, Message, Ready, Refused, Rejected, R
 from gatewright.server.children import STOP_S, Child, Keeper, ServiceSpec, State
 from gatewright.server.rollout import Outcome, Rollout
 from gatewright.server.sockets import AddressUnavailable, bind_another, bind_listeners, render_address
-from gatewright.store.shared import create_table
 from gatewright.telemetry.log import Log
 
 EXIT_OK: Final = 0
@@ -77,8 +76,6 @@ class Supervisor:
         self._roll_wanted = self._rolling = False
         self._had_terminal = os.isatty(_STDERR)
         self._listeners: list[socket.socket] = []
-        self._counters_fd: int | None = None
-        """The table of counters that several workers share; it outlives each of them."""
         self._tasks = asyncio.TaskGroup()
         self._begun = asyncio.Event()
         """Set when the first workers serve, or never will."""
@@ -136,15 +133,10 @@ class Supervisor:
         self._telemetry_out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _TELEMETRY_BUFFER_BYTES)
         for end in (self._telemetry_out, self._telemetry_in):
             end.setblocking(False)
-        if self._plan.workers > 1:
-            self._counters_fd = create_table()
 
     def _close_sockets(self) -> None:
         for bound in (*self._listeners, self._admin, self._telemetry_out, self._telemetry_in):
             bound.close()
-        if self._counters_fd is not None:
-            os.close(self._counters_fd)
-            self._counters_fd = None
 
     def _children(self) -> list[Child]:
         return [child for keeper in (*self._workers, self._control, *self._services) for child in keeper.children()]
@@ -165,8 +157,6 @@ class Supervisor:
             self._listeners[slot - 1] = bind_another(self._address)
         argv = (*self._plan.worker_command, "--slot", str(slot))
         fds = {"listen-fd": self._listeners[slot - 1].fileno(), "telemetry-fd": self._telemetry_out.fileno()}
-        if self._counters_fd is not None:
-            fds["counters-fd"] = self._counters_fd
         child = await Child.start(name, argv, fds)
         self._rollout.asked(child.pid)
         child.send(self._rollout.wanted)

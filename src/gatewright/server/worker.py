@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import gc
 import os
-import random
 import resource
 import signal
 import socket
@@ -20,16 +19,17 @@ import time
 import traceback
 from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
 import uvloop
 
+from gatewright.config.documents import Gateway
 from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
 from gatewright.core.errors import GatewayError
 from gatewright.core.messages import Configure, Drain, FrameParser, Message, Ready, Refused, render_frame
-from gatewright.core.ports import Counters, Ports
 from gatewright.filters import FILTERS
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.downstream import Listener
@@ -39,14 +39,15 @@ from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
 from gatewright.server.certificates import ListenerTls
 from gatewright.server.data_plane import DataPlane
-from gatewright.store.memory import MemoryCounters
-from gatewright.store.shared import SharedCounters
+from gatewright.server.worker_state import WorkerState
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.recorder import Recorder
 from gatewright.telemetry.records import Gauges
 
 _FLUSH_TICKS: Final = 4
 """Telemetry goes out every so many ticks of the clock (50 ms each)."""
+_KEEP_ALIVE_TICKS: Final = 600
+"""Half a minute: reservations live for `core.counting.RESERVED_S`."""
 _BACKLOG: Final = 4096
 _TLS_PARTING_S: Final = 2.0
 """How long a client may take to answer a close_notify. Pooled clients that are idle never do, and the event loop's own
@@ -92,15 +93,9 @@ class Worker(asyncio.Protocol):
         self._tasks = TaskGroup(loop, self._report, lambda error: isinstance(error, GatewayError))
         self._pools = UpstreamPools(loop, self._deadlines, self._tasks)
         self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=WallClock(), lines=True)
-        self._ports = Ports(
-            counters=_counters(options.counters_fd),
-            now=time.monotonic,
-            wall=lambda: datetime.now(UTC).timestamp(),
-            random=random.Random().random,
-            spawn=self._spawn,
-        )
-        prefix = f"req_{os.urandom(6).hex()}"
-        self._plane = DataPlane(loop, self._pools, self._ports, self._recorder, self._report, prefix)
+        self._state: WorkerState | None = None
+        """From the first document on: where it keeps things is in there."""
+        self._plane: DataPlane | None = None
         self._deadlines.on_tick(self._on_tick)
         self._deadlines.start()
 
@@ -133,10 +128,12 @@ class Worker(asyncio.Protocol):
     async def _configure(self, message: Configure) -> None:
         try:
             document = decode(message.document)
+            state = self._state or await self._open_state(document)
             snapshot = build_snapshot(
-                document, version=message.version, providers=PROVIDERS, filters=FILTERS, ports=self._ports
+                document, version=message.version, providers=PROVIDERS, filters=FILTERS, ports=state.ports
             )
             tls = self._tls.build(document.tls)
+            state.use(document)
         except InvalidConfig as error:
             self._tell(Refused(message.version, [str(problem) for problem in error.errors]))
             return
@@ -145,15 +142,38 @@ class Worker(asyncio.Protocol):
             reason = f"this version cannot read what the running one wrote, so restart the gateway: {error}"
             self._tell(Refused(message.version, [reason]))
             return
-        self._plane.use(snapshot, int(time.time()))  # noqa: TID251 - the worker is where time enters
+        plane = self._plane or self._build_plane(state)
+        plane.use(snapshot, int(_wall()))
         self._recorder.lines_wanted = document.log.access != "off"
         self._version = message.version
         if self._listener is None:
-            self._listener = Listener(self._loop, self._plane, self._deadlines, document.limits, document.timeouts)
+            self._listener = Listener(self._loop, plane, self._deadlines, document.limits, document.timeouts)
             await self._listen(self._listener, tls)
         else:
             self._listener.configure(document.limits, document.timeouts)
         self._tell(Ready(message.version))
+
+    async def _open_state(self, document: Gateway) -> WorkerState:
+        directory = self._options.state
+        state = WorkerState(
+            None if directory is None else Path(directory),
+            document,
+            pools=self._pools,
+            now=time.monotonic,
+            wall=_wall,
+            spawn=self._spawn,
+            log=self._log,
+        )
+        await state.ready()
+        self._state = state
+        return state
+
+    def _build_plane(self, state: WorkerState) -> DataPlane:
+        prefix = f"req_{os.urandom(6).hex()}"
+        self._plane = DataPlane(
+            self._loop, self._pools, state.ports, self._recorder, state.ledger, self._report, prefix
+        )
+        return self._plane
 
     async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
         listening = socket.socket(fileno=self._options.listen_fd)
@@ -205,10 +225,19 @@ class Worker(asyncio.Protocol):
         if self._ending:
             self._end_if_idle()
         self._ticks += 1
+        if self._state is not None:
+            self._state.tick()
         if self._ticks % _FLUSH_TICKS == 0:
             self.flush()
         if self._ticks % 200 == 0:
             self._refresh_certificate()
+        if self._ticks % _KEEP_ALIVE_TICKS == 0 and self._plane is not None:
+            self._plane.keep_alive()
+
+    def close(self) -> None:
+        """Give up what is kept in the state directory; nothing runs any more."""
+        if self._state is not None:
+            self._state.close()
 
     def flush(self) -> None:
         """Send what was recorded; what control does not take now is kept for the next time."""
@@ -216,7 +245,7 @@ class Worker(asyncio.Protocol):
         opened, idle = self._pools.count()
         gauges = Gauges(
             connections=len(listener.connections) if listener is not None else 0,
-            requests_in_flight=self._plane.in_flight,
+            requests_in_flight=0 if self._plane is None else self._plane.in_flight,
             upstream_connections=opened,
             upstream_idle=idle,
             snapshot_version=self._version,
@@ -257,19 +286,20 @@ async def _run(options: argparse.Namespace) -> None:
     channel = socket.socket(fileno=options.channel_fd)
     await loop.create_connection(lambda: worker, sock=channel)
     await worker.ended
+    worker.close()
     worker.flush()
 
 
-def _counters(fd: int | None) -> Counters:
-    """This worker's own, or those it shares with the others."""
-    return MemoryCounters(time.monotonic) if fd is None else SharedCounters(fd, time.monotonic)
+def _wall() -> float:
+    """Unix seconds."""
+    return time.time()  # noqa: TID251 - the worker is where time enters
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="gatewright.server.worker", description="Started by the supervisor.")
     parser.add_argument("--slot", type=int, required=True)
-    parser.add_argument("--counters-fd", type=int)
+    parser.add_argument("--state", help="directory of the gateway's state; without it nothing outlives the process")
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--channel-fd", type=int, required=True)
     parser.add_argument("--telemetry-fd", type=int, required=True)

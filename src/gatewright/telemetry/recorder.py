@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from gatewright.telemetry.records import (
     MAX_DATAGRAM_BYTES,
     OVERHEAD_BUCKETS_S,
     Batch,
+    BudgetState,
     Cell,
     Gauges,
     Labels,
@@ -25,6 +27,7 @@ _MAX_CELLS = 5_000
 _MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """Access-log lines kept while control does not read; beyond it the newest are thrown away and counted."""
 _CELLS_PER_BATCH = 100
+_BUDGETS_PER_BATCH = 200
 _MAX_MESSAGE = 4_000
 """Characters of an error's message, and of its cause, in a line; an upstream's words may be megabytes."""
 _MAX_LOSSES = 20
@@ -48,6 +51,8 @@ class Recorder:
         """The members of an access-log line that all exchanges of a label set share, rendered."""
         self._consumers: dict[str, bytes] = {}
         """The paths of consumers, as JSON."""
+        self._budgets: dict[Any, int] = {}
+        """Budget groups that were used since the last batch, with what they have spent."""
         self._lines: list[bytes] = []
         self._lines_bytes = 0
         self._lost = 0
@@ -91,6 +96,9 @@ class Recorder:
                 cell.unpriced += 1
             else:
                 cell.cost_pico_usd += (x.cost_femto_usd + 500) // 1000
+        if x.budgets is not None:
+            for group, used_nano in x.budgets:
+                self._budgets[group] = used_nano
         if self.lines_wanted:
             self._add_line(x, self._fixed.get(key) or self._render_fixed(key), total_s, overhead_s)
 
@@ -99,11 +107,12 @@ class Recorder:
         cells, self._cells = list(self._cells.values()), {}
         out: list[bytes] = []
         first = True
-        while first or cells or self._lines:
+        while first or cells or self._lines or self._budgets:
             first = False
             lines = self._take_lines()
+            budgets = [] if lines else self._take_budgets()
             batch = Batch(
-                self._slot, self._pid, gauges, cells[:_CELLS_PER_BATCH] if not lines else [], lines, self._lost
+                self._slot, self._pid, gauges, cells[:_CELLS_PER_BATCH] if not lines else [], lines, self._lost, budgets
             )
             if not lines:
                 del cells[:_CELLS_PER_BATCH]
@@ -225,6 +234,13 @@ class Recorder:
             return
         self._lines.append(line)
         self._lines_bytes += len(line)
+
+    def _take_budgets(self) -> list[BudgetState]:
+        groups = list(self._budgets)[:_BUDGETS_PER_BATCH]
+        return [
+            BudgetState(group.name, group.who, group.window, group.ends_at, group.limit_nano, self._budgets.pop(group))
+            for group in groups
+        ]
 
     def _take_lines(self) -> bytes:
         """As many lines as one datagram holds."""

@@ -70,6 +70,19 @@ class Gauges(Struct, frozen=True, array_like=True):
     resident_bytes: int = 0
 
 
+class BudgetState(Struct, frozen=True, array_like=True):
+    """How far a budget of one group is spent in one calendar window."""
+
+    name: str
+    who: str
+    window: str
+    ends_at: float
+    """Unix seconds."""
+    limit_nano: int
+    used_nano: int
+    """Spent and reserved, in 10⁻⁹ US dollars."""
+
+
 class Batch(Struct, frozen=True, array_like=True):
     """One datagram."""
 
@@ -82,3 +95,5 @@ class Batch(Struct, frozen=True, array_like=True):
     """Access-log lines: JSON, one per line, each with its newline."""
     lost_lines: int = 0
     """Lines thrown away since the last batch, because control did not take them."""
+    budgets: list[BudgetState] = []
+    """Budgets that were used since the last batch."""

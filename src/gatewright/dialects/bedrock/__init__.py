@@ -39,4 +39,5 @@ CONVERSE: Final = Dialect(
     read_answer=read_answer,
     model_paths=(),
     stream_type=b"application/vnd.amazon.eventstream",
+    event_mark=b":message-type",
 )

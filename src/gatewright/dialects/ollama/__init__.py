@@ -34,6 +34,7 @@ CHAT: Final = Dialect(
     read_fault=read_fault,
     read_answer=read_answer,
     stream_type=b"application/x-ndjson",
+    event_mark=b"\n",
 )
 EMBED: Final = Dialect(
     name=_EMBED,

@@ -1,0 +1,168 @@
+"""Watches how far budgets are spent: keeps their state for metrics and the admin API, and tells when a mark is passed.
+
+Workers report a budget whenever it was used. A mark (a percentage of the limit) is told once per budget, group and
+calendar window: in the log, and to the budget's webhook. What was told is kept in the database, so that a restart does
+not tell it again; without a database it is told again rather than never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+import httpx
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from gatewright.config.documents import Gateway
+from gatewright.core.secret import Secret
+from gatewright.store.tables import ALERTS
+from gatewright.telemetry.log import Log
+from gatewright.telemetry.records import BudgetState
+
+MAX_GROUPS: Final = 10_000
+"""Budgets whose state is kept; beyond it the oldest are forgotten until they are used again."""
+_TIMEOUT_S: Final = 10.0
+_TRIES: Final = 4
+_FIRST_WAIT_S: Final = 1.0
+_NANO: Final = 1_000_000_000
+FILTER: Final = "budget"
+
+
+class _Marks(Struct, frozen=True):
+    """What the configuration says about alerts of one budget."""
+
+    percents: tuple[int, ...]
+    webhook: Secret | None
+
+
+class Alert(Struct, frozen=True):
+    """What a webhook is sent, as JSON."""
+
+    budget: str
+    group: str
+    """Who spends: a consumer's path, or whatever the budget goes by."""
+    window: str
+    threshold_percent: int
+    used_usd: str
+    limit_usd: str
+
+
+class BudgetWatch:
+    """Takes the states that workers report; `tell` runs the coroutine of an alert in the background."""
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine | None],
+        wall: Callable[[], float],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        log: Log,
+    ) -> None:
+        self._engine, self._wall, self._spawn, self._log = engine, wall, spawn, log
+        self._marks: dict[str, _Marks] = {}
+        self._told: set[tuple[str, int]] = set()
+        self.states: dict[tuple[str, str, str], BudgetState] = {}
+        """The last known state by budget, group and window."""
+
+    def configure(self, document: Gateway) -> None:
+        """Follow the configuration that is served."""
+        self._marks = {
+            policy.name: _Marks(tuple(policy.config.get("alerts", (80, 100))), _secret(policy.config.get("webhook")))
+            for policy in document.policies
+            if policy.filter == FILTER and policy.name is not None
+        }
+
+    def take(self, states: Iterable[BudgetState]) -> None:
+        """Note what workers report, and tell what has passed a mark."""
+        for state in states:
+            key = (state.name, state.who, state.window)
+            self.states.pop(key, None)
+            self.states[key] = state
+            marks = self._marks.get(state.name)
+            if marks is not None:
+                self._check(state, marks)
+        if len(self.states) > MAX_GROUPS:
+            self._forget()
+
+    def _check(self, state: BudgetState, marks: _Marks) -> None:
+        for percent in marks.percents:
+            mark = (f"{state.name}:{state.who}:{state.window}", percent)
+            if state.used_nano * 100 >= state.limit_nano * percent and mark not in self._told:
+                self._told.add(mark)
+                self._spawn(self._tell(state, percent, mark, marks.webhook))
+
+    def _forget(self) -> None:
+        now = self._wall()
+        self.states = {key: state for key, state in self.states.items() if state.ends_at > now}
+        for key in list(self.states)[: max(len(self.states) - MAX_GROUPS, 0)]:
+            del self.states[key]
+
+    async def _tell(self, state: BudgetState, percent: int, mark: tuple[str, int], webhook: Secret | None) -> None:
+        if not await asyncio.to_thread(self._claim, mark):
+            return
+        alert = Alert(
+            budget=state.name,
+            group=state.who,
+            window=state.window,
+            threshold_percent=percent,
+            used_usd=_usd(state.used_nano),
+            limit_usd=_usd(state.limit_nano),
+        )
+        self._log.warning(f"a budget has reached {percent} %", **msgspec.to_builtins(alert))
+        if webhook is not None:
+            await self._post(alert, webhook)
+
+    def _claim(self, mark: tuple[str, int]) -> bool:
+        """Whether this is the one to tell it. Without a database everybody is."""
+        engine = self._engine()
+        if engine is None:
+            return True
+        key, threshold = mark
+        try:
+            with engine.begin() as connection:
+                known = select(ALERTS.c.at_us).where(ALERTS.c.key == key[:800], ALERTS.c.threshold == threshold)
+                if connection.execute(known).first() is not None:
+                    return False
+                row = {"key": key[:800], "threshold": threshold, "at_us": int(self._wall() * 1_000_000)}
+                connection.execute(insert(ALERTS).values(row))
+        except IntegrityError:
+            return False  # another replica was faster
+        except SQLAlchemyError as error:
+            self._log.warning("an alert cannot be marked as told", error=type(error).__name__)
+        return True
+
+    async def _post(self, alert: Alert, webhook: Secret) -> None:
+        body = msgspec.json.encode(alert)
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client:
+                    answer = await client.post(
+                        webhook.reveal(), content=body, headers={"content-type": "application/json"}
+                    )
+                if answer.status_code < 500:
+                    if answer.status_code >= 300:
+                        self._log.error("the webhook refuses an alert", budget=alert.budget, status=answer.status_code)
+                    return
+                reason = f"status {answer.status_code}"
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                reason = type(error).__name__
+            if attempt == _TRIES:
+                # Never the URL: it may hold a credential.
+                self._log.error("the webhook cannot be reached", budget=alert.budget, reason=reason)
+            else:
+                await asyncio.sleep(wait_s)
+                wait_s *= 3
+
+
+def _usd(nano: int) -> str:
+    return f"{nano // _NANO}.{nano % _NANO:09d}"
+
+
+def _secret(value: object) -> Secret | None:
+    if isinstance(value, Secret):
+        return value
+    return Secret(value) if isinstance(value, str) else None

@@ -1,0 +1,66 @@
+"""Who shares an allowance: every consumer its own, every team one, everybody together, or as an expression says."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from gatewright.core.exchange import Exchange
+from gatewright.pipeline.expressions import Expression, ExpressionError, compile_expression
+from gatewright.pipeline.facts import FACTS, facts_of
+
+By = Literal["consumer", "organisation", "team", "user", "key", "issuer", "model", "consumer_and_model", "all"]
+"""Each application, organisation, team, end user, key, identity provider or model has its own; each pair of consumer and
+model; or everybody has one together."""
+
+_UNKNOWN: Final = "(unknown)"
+
+
+class Grouping:
+    """Names the group that an exchange counts for. `expression` is CEL, and then `by` is not looked at."""
+
+    def __init__(self, by: By, expression: str | None = None, *, per_model: bool = False) -> None:
+        self._by = by
+        self._per_model = per_model
+        self._expression: Expression | None = None
+        if expression is not None:
+            self._expression = compile_expression(expression, FACTS)
+        self.is_consumer = by == "consumer" and expression is None and not per_model
+        """Whether the group is the consumer's path, so that callers need not ask."""
+
+    def name(self, x: Exchange) -> str:
+        """The group's name. What an expression cannot be evaluated for counts in a group of its own."""
+        if self._expression is not None:
+            who = _evaluate(self._expression, x)
+        else:
+            who = self._level(x)
+        return f"{who}:{x.published_model}" if self._per_model else who
+
+    def _level(self, x: Exchange) -> str:
+        path = x.consumer.path
+        match self._by:
+            case "consumer":
+                return path
+            case "organisation":
+                return path.partition("/")[0]
+            case "team":
+                return "/".join(path.split("/")[:2])
+            case "user":
+                return f"{path}:{x.user}"
+            case "key":
+                return x.consumer.key_id or path
+            case "issuer":
+                return x.consumer.issuer
+            case "model":
+                return f":{x.published_model}"
+            case "consumer_and_model":
+                return f"{path}:{x.published_model}"
+            case "all":
+                return ""
+
+
+def _evaluate(expression: Expression, x: Exchange) -> str:
+    try:
+        value = expression.evaluate(facts_of(x, expression.names))
+    except ExpressionError:
+        return _UNKNOWN
+    return value if isinstance(value, str) else repr(value)

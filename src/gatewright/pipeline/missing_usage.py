@@ -1,0 +1,83 @@
+"""The gateway's own count, where the provider reports nothing or was cut off: what came is paid for all the same.
+
+Such numbers are marked `estimated` wherever they show. Input is counted from the request as the hub reads it; output of
+a stream from its events and bytes, of a whole answer from its text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from gatewright.core.chat import ChatRequest, Message
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Exchange
+from gatewright.core.surface import Dialect
+from gatewright.core.usage import Usage
+from gatewright.pipeline.estimates import estimate_input
+from gatewright.translate.counting import estimate_tokens
+
+_BYTES_PER_TOKEN: Final = 4
+_CUT: Final = frozenset((Kind.DISCONNECTED, Kind.UPSTREAM_CUT, Kind.QUOTA_EXCEEDED, Kind.GUARDRAIL_BLOCKED))
+"""Ends of an exchange behind which the provider goes on to charge for what it made."""
+
+
+def stream_tokens(x: Exchange) -> int:
+    """Output tokens that a stream has brought so far: one per event at least, more where events hold more text."""
+    dialect: Dialect | None = x.dialect
+    envelope = 0 if dialect is None else dialect.event_bytes
+    by_bytes = (x.bytes_out - x.events_out * envelope) // _BYTES_PER_TOKEN
+    events = x.events_out
+    return by_bytes if by_bytes > events else events
+
+
+def fill_usage(x: Exchange) -> None:
+    """Give the exchange a usage if it must have used something that nobody reported. Call once, at its end."""
+    dialect: Dialect | None = x.dialect
+    if dialect is None or x.target is None or dialect.family not in ("chat", "embeddings"):
+        return
+    usage, error = x.usage, x.error
+    if error is None and usage is not None:
+        return
+    if error is not None and (error.kind not in _CUT or (x.is_complete and usage is not None)):
+        return
+    if not x.sent_s:
+        return  # nothing was asked of the upstream
+    input_tokens = usage.input_total if usage is not None and usage.input_total else _count_input(x, dialect)
+    output_tokens = 0 if dialect.family == "embeddings" else _count_output(x, usage)
+    known = usage or Usage()
+    x.usage = structs.replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True)
+
+
+def _count_output(x: Exchange, usage: Usage | None) -> int:
+    reported = 0 if usage is None else usage.output_total
+    if x.first_byte_s:
+        return max(reported, stream_tokens(x))
+    return max(reported, x.answer_tokens)
+
+
+def _count_input(x: Exchange, dialect: Dialect) -> int:
+    chat, embeddings = dialect.chat, dialect.embeddings
+    try:
+        if x.wish is not None:
+            return estimate_tokens(x.wish.request)
+        if chat is not None:
+            return estimate_tokens(chat.decode_request(x.fields, x.requested_model, x.stream))
+        if embeddings is not None:
+            return estimate_tokens(embeddings.decode_request(x.fields, x.requested_model))
+    except GatewayError:
+        pass  # what the upstream took, the hub need not be able to read
+    return x.input_estimate or estimate_input(x)
+
+
+def count_answer(dialect: Dialect, body: bytes) -> int:
+    """Output tokens of a complete answer in the dialect's form, by its text; 0 when it cannot be read."""
+    if dialect.chat is None:
+        return 0
+    try:
+        response = dialect.chat.decode_response(body)
+    except GatewayError:
+        return 0
+    messages = tuple([Message(role="assistant", parts=choice.parts) for choice in response.choices])
+    return estimate_tokens(ChatRequest(model="", messages=messages))

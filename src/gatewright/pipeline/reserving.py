@@ -1,0 +1,218 @@
+"""Reserve, extend, settle: how an exchange takes what it may use, and gives back what it did not (DESIGN §7.4).
+
+Before the upstream is asked, every limit and budget gives its share in one atomic call: the input as far as its bytes
+tell, and a slice of output. While the answer streams, the next slice is taken when half of the last is used; a budget
+that has none left ends the stream. Whatever happened, the exchange is settled once with what it really used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from gatewright.core.counting import Grant, Refused
+from gatewright.core.errors import GatewayError
+from gatewright.core.exchange import Exchange
+from gatewright.core.ports import Ports
+from gatewright.core.usage import Usage
+from gatewright.pipeline.claims import NANO_FEMTO, Measure, Plan, refusal_headers, used_amounts
+from gatewright.pipeline.estimates import STREAM_SLICE, allowed_output, estimate_input, first_slice
+from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.matching import NameTable
+from gatewright.pipeline.missing_usage import stream_tokens
+from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
+from gatewright.translate.identity import render_name
+
+
+async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget:
+    """Take what the exchange may use. Gives the target to begin with: another model's, when a budget is dry that says so.
+
+    Raises GatewayError when a limit or budget refuses.
+    """
+    dry: list[str] = []
+    while True:
+        chain: Chain = x.chain
+        plan = chain.plan(x, dry)
+        if plan is None:
+            return target
+        result = ports.counters.reserve(plan.allowances, _first_amounts(x, plan, target, ports))
+        if not isinstance(result, (Grant, Refused)):
+            result = await ports.spawn(_wait(result))
+        if isinstance(result, Grant):
+            x.plan, x.grant, x.left = plan, result, result.left
+            return target
+        other = _other_model(x, plan, result, dry)
+        if other is None:
+            error = plan.refusals[result.index](result)
+            error.headers = (*error.headers, *refusal_headers(plan, result))
+            raise error
+        target = _change_model(x, other, ports)
+
+
+async def _wait(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def _other_model(x: Exchange, plan: Plan, refused: Refused, dry: list[str]) -> PublishedModel | None:
+    """The model that answers in the place of the one asked for, when the budget that refused names one."""
+    claims = plan.owners[refused.index]
+    if claims.other_model is None or claims.budget is None or claims.budget.name in dry:
+        return None
+    dry.append(claims.budget.name)
+    models: NameTable[PublishedModel] = x.snapshot.models
+    return models.find(claims.other_model)
+
+
+def _change_model(x: Exchange, model: PublishedModel, ports: Ports) -> BoundTarget:
+    snapshot: Snapshot = x.snapshot
+    x.model = model
+    x.published_model = x.requested_model = model.name
+    if "model" in x.fields:
+        x.fields["model"] = render_name(model.name)
+    x.chain = snapshot.chain_for(x.consumer, model.name)
+    return model.pick(ports.random)
+
+
+def _first_amounts(x: Exchange, plan: Plan, target: BoundTarget, ports: Ports) -> list[int]:
+    if not plan.counts_input:
+        return plan.amounts(0, 0, 0)
+    dialect = x.dialect
+    family = "chat" if dialect is None else dialect.family
+    x.input_estimate = input_tokens = estimate_input(x)
+    output_tokens = first_slice(x, has_output=family == "chat")
+    cost = _cost_nano(x, plan, target, input_tokens, output_tokens, ports) if family != "count" else 0
+    return plan.amounts(input_tokens, output_tokens, cost)
+
+
+def _cost_nano(
+    x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int, output_tokens: int, ports: Ports
+) -> int:
+    """What so many tokens cost at the target, in nano-dollars; 0 where nobody asks or nobody knows."""
+    if Measure.COST not in plan.measures:
+        return 0
+    snapshot: Snapshot = x.snapshot
+    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.now(), ports.wall)
+    if pricing is None:
+        if plan.unpriced is not None:
+            raise plan.unpriced(x.published_model)
+        return 0
+    cost = pricing.cost(Usage(input_total=input_tokens, output_total=output_tokens))
+    return 0 if cost is None else -(-cost // NANO_FEMTO)
+
+
+# -- while it runs ----------------------------------------------------------------------------------------------------
+
+
+class StreamMeter:
+    """Watches what a stream brings, and takes the next slice in time. One per streamed answer that counts output."""
+
+    __slots__ = ("_allowed", "_held", "_plan", "_ports", "_refusal", "_slice_cost", "_waiting", "_x")
+
+    def __init__(self, x: Exchange, plan: Plan, ports: Ports) -> None:
+        self._x = x
+        self._plan = plan
+        self._ports = ports
+        self._held = first_slice(x, has_output=True)
+        allowed = allowed_output(x.fields)
+        self._allowed = float("inf") if allowed is None else allowed
+        self._slice_cost = 0
+        target: BoundTarget = x.target
+        if Measure.COST in plan.measures:
+            self._slice_cost = _cost_nano(x, plan, target, 0, STREAM_SLICE, ports)
+        self._waiting = False
+        self._refusal: GatewayError | None = None
+
+    def on_block(self) -> GatewayError | None:
+        """Some of the answer is on its way to the client. Gives the error that ends it here, when a budget is dry."""
+        used = stream_tokens(self._x)
+        if used * 2 <= self._held * 2 - STREAM_SLICE or self._held >= self._allowed:
+            return None
+        if self._refusal is not None:
+            return self._refusal if used >= self._held else None
+        if not self._waiting:
+            self._extend()
+        return None
+
+    def _extend(self) -> None:
+        x, plan = self._x, self._plan
+        grant = x.grant
+        if grant is None:
+            return
+        # What passes a limit now holds back the next request; only budgets end what runs.
+        grant.allowances = plan.running
+        result = self._ports.counters.extend(grant, plan.amounts(0, STREAM_SLICE, self._slice_cost, more=True))
+        if result is None or isinstance(result, Refused):
+            self._on_result(result)
+        else:
+            self._waiting = True
+            self._ports.spawn(self._finish(result))
+
+    async def _finish(self, result: Awaitable[Refused | None]) -> None:
+        try:
+            self._on_result(await result)
+        finally:
+            self._waiting = False
+
+    def _on_result(self, refused: Refused | None) -> None:
+        if refused is None:
+            self._held += STREAM_SLICE
+        else:
+            error = self._plan.refusals[refused.index](refused)
+            self._refusal = GatewayError(
+                error.kind, f"{error.message} The answer was ended here, where the budget ended.", code=error.code
+            )
+
+
+def keep_alive(x: Exchange, ports: Ports) -> None:
+    """Let the reservation of an exchange that takes long live on. Call at least every `RESERVED_S / 3` seconds."""
+    grant, plan = x.grant, x.plan
+    if grant is None or plan is None or not plan.expires:
+        return
+    grant.allowances = plan.running
+    result = ports.counters.extend(grant, plan.amounts(0, 0, 0, more=True))
+    if result is not None and not isinstance(result, Refused):
+        ports.spawn(_wait(result))
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def settle_grant(x: Exchange, ports: Ports) -> None:
+    """Replace what was reserved by what was used. A second call does nothing."""
+    grant = x.grant
+    if grant is None:
+        return
+    x.grant = None
+    plan: Plan = x.plan
+    used = used_amounts(plan, total_usage(x), total_cost(x))
+    if plan.budgets and x.left is not None:
+        x.budgets = [
+            (group, group.limit_nano - x.left[index] - grant.amounts[index] + used[index])
+            for index, group in plan.budgets
+        ]
+    ports.counters.settle(grant, used)
+
+
+def total_usage(x: Exchange) -> Usage | None:
+    """Tokens of all attempts together."""
+    usage = x.usage
+    for attempt in x.past or ():
+        if attempt.usage is not None:
+            other = attempt.usage
+            usage = (
+                other
+                if usage is None
+                else Usage(
+                    input_total=usage.input_total + other.input_total,
+                    output_total=usage.output_total + other.output_total,
+                )
+            )
+    return usage
+
+
+def total_cost(x: Exchange) -> int:
+    """Femto-dollars of all attempts together, as far as they are known."""
+    cost = x.cost_femto_usd or 0
+    if x.past is not None:
+        cost += sum(attempt.cost_femto_usd or 0 for attempt in x.past)
+    return cost

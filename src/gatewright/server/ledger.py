@@ -1,0 +1,65 @@
+"""The worker's side of the ledger: a settled exchange into the journal, before its answer's last byte leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.exchange import Exchange
+from gatewright.pipeline.booking import attempts_of
+from gatewright.store.journal import Journal
+
+_MICRO: Final = 1_000_000
+_RETRY_S: Final = 5.0
+
+
+class JournalLedger:
+    """Books exchanges (`data_plane.Ledger`) in this process's journal."""
+
+    def __init__(self, journal: Journal, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._journal = journal
+        self._now = now
+        self._wall = wall
+        self._offset_s = wall() - now()
+
+    def tick(self) -> None:
+        """Let the journal write what it kept, and follow the system's clock. Call every 50 ms or so."""
+        self._offset_s = self._wall() - self._now()
+        self._journal.tick()
+
+    def book(self, x: Exchange) -> None:
+        """Append the entry of a settled exchange."""
+        started_s = x.started_s
+        consumer = x.consumer
+        self._journal.add(
+            x.id,
+            int((self._offset_s + started_s) * _MICRO),
+            int((x.finished_s - started_s) * _MICRO),
+            int((x.first_byte_s - started_s) * _MICRO) if x.first_byte_s else 0,
+            consumer.path,
+            x.user,
+            consumer.key_id,
+            "" if x.surface is None else x.surface.name,
+            x.published_model,
+            x.requested_model,
+            x.status,
+            "" if x.error is None else x.error.kind.value,
+            x.stream,
+            x.cache,
+            attempts_of(x),
+        )
+
+    def check_room(self) -> None:
+        """Refuse new exchanges on a full disk, where the configuration says so."""
+        if not self._journal.accepts:
+            raise GatewayError(
+                Kind.OVERLOADED,
+                "The gateway's disk is full, and it is configured to serve nothing that it cannot write down"
+                " (ledger.on_full_disk). Try again later.",
+                retry_after_s=_RETRY_S,
+            )
+
+    def close(self) -> None:
+        """Write what can be written and give the journal up."""
+        self._journal.close()
