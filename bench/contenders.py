@@ -25,14 +25,29 @@ KEY = "gw-bench-0123456789abcdef0123456789abcdef"
 ORGANISATION = "bench"
 WORKER_MARK = "gatewright.server.worker"
 
+_EVERYBODY = {"consumers": [f"{ORGANISATION}/*"]}
 POLICIES: list[dict[str, object]] = [
     {
         "filter": "rate_limit",
-        "on": {"consumers": [f"{ORGANISATION}/*"]},
-        "config": {"requests": 1_000_000_000, "tokens": 1_000_000_000_000, "per": "minute"},
+        "on": _EVERYBODY,
+        "config": {"tokens": 1_000_000_000_000, "per": "minute"},
+    },
+    {
+        "filter": "rate_limit",
+        "name": "by the day",
+        "on": _EVERYBODY,
+        "config": {"tokens": 1_000_000_000_000_000, "per": "day", "by": "team"},
+    },
+    {
+        "filter": "budget",
+        "name": "monthly",
+        "on": _EVERYBODY,
+        "config": {"usd": 9_000_000, "per": "month", "by": "organisation"},
     },
 ]
-"""One policy for every filter there is; limits far above the load: each request pays for the check and passes."""
+"""Every filter there is; limits far above the load: each request pays for the checks and passes."""
+PRICES = {"prices": {"input": "0.10", "output": "0.40"}}
+"""Of the model that is called, so that each answer is priced and paid from the budget."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,7 @@ def gatewright_config(upstreams: Upstreams, listen: int, admin: int, *, full: bo
         application = {"keys": [f"sha256:{digest}"]}
         config["consumers"] = {ORGANISATION: {"teams": {"load": {"apps": {"client": application}}}}}
         config["policies"] = POLICIES
+        config["catalogue"] = {"openai_compatible/bench-model": PRICES}
     return config
 
 
