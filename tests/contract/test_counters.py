@@ -1,74 +1,60 @@
-"""Every adapter of the counters' port does what a plain calculation does: one model, whatever holds the numbers."""
+"""Every adapter of the counters' port does what a plain model does, and holds what users rely on."""
 
 from __future__ import annotations
 
-import os
+import shutil
+import tempfile
+from pathlib import Path
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
+from tests.contract.counter_machine import CounterMachine, Subject
 
 from gatewright.store.memory import MemoryCounters
-from gatewright.store.shared import SharedCounters, create_table
+from gatewright.store.shared import SharedCounters
 from gatewright.testing.clock import FakeClock
 
-AMOUNTS = st.floats(0, 30, allow_nan=False)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("take"), st.sampled_from("abc"), AMOUNTS),
-        st.tuples(st.just("give"), st.sampled_from("abc"), st.floats(-30, 30, allow_nan=False)),
-        st.tuples(st.just("wait"), st.just(""), st.floats(0, 100, allow_nan=False)),
-    ),
-    max_size=40,
-)
-CAPACITY, PER_S = 10.0, 60.0
-TABLE = create_table()
+
+class MemoryMachine(CounterMachine):
+    def build_subject(self, clock: FakeClock) -> Subject:
+        return Subject([MemoryCounters(clock)])
 
 
-class Plain:
-    """The calculation: a level per key, flowing back to the capacity."""
+class SharedMachine(CounterMachine):
+    """Three processes' worth of adapters over one file."""
 
-    def __init__(self) -> None:
-        self.levels: dict[str, float] = {}
+    def build_subject(self, clock: FakeClock) -> Subject:
+        folder = tempfile.mkdtemp(prefix="gatewright-counters-")
+        processes = [SharedCounters(Path(folder) / "counters", clock, sets=2) for _ in range(3)]
 
-    def wait(self, seconds: float) -> None:
-        for key, level in self.levels.items():
-            self.levels[key] = min(level + seconds * CAPACITY / PER_S, CAPACITY)
+        def tick() -> None:
+            for process in processes:
+                process.tick()
 
-    def take(self, key: str, amount: float) -> float:
-        level = self.levels.setdefault(key, CAPACITY)
-        needed = min(amount, CAPACITY)
-        if level < needed:
-            return (needed - level) * PER_S / CAPACITY
-        self.levels[key] = level - amount
-        return 0.0
+        def close() -> None:
+            for process in processes:
+                process.close()
+            shutil.rmtree(folder)
 
-    def give(self, key: str, amount: float) -> None:
-        self.levels[key] = min(self.levels.get(key, CAPACITY) + amount, CAPACITY)
+        tick()
+        tick()
+        return Subject(processes, tick=tick, close=close)
 
 
-@pytest.mark.parametrize("adapter", ["memory", "shared"])
-@given(steps=STEPS)
-@settings(deadline=None, max_examples=150)
-def test_an_adapter_does_what_the_calculation_does(adapter: str, steps: list[tuple[str, str, float]]) -> None:
-    clock = FakeClock()
-    os.ftruncate(TABLE, 0)
-    os.ftruncate(TABLE, 8 * 1024 * 1024)
-    counters = MemoryCounters(clock) if adapter == "memory" else SharedCounters(TABLE, clock)
-    plain = Plain()
-    for step, key, amount in steps:
-        if step == "wait":
-            clock.advance(amount)
-            plain.wait(amount)
-        elif step == "give":
-            counters.give(key, amount, CAPACITY, PER_S)
-            plain.give(key, amount)
-        else:
-            found, expected = counters.take(key, amount, CAPACITY, PER_S), plain.take(key, amount)
-            if abs(found - expected) > 1e-6:
-                # Only at the very edge may the last bit of a sum decide otherwise; then the two have parted for good.
-                assert min(found, expected) == 0
-                assert max(found, expected) < 1e-6
-                return
-        for name in "abc":
-            assert counters.left(name, CAPACITY, PER_S) == pytest.approx(plain.levels.get(name, CAPACITY), abs=1e-6)
+class AloneMachine(CounterMachine):
+    """One process, which takes no lock."""
+
+    def build_subject(self, clock: FakeClock) -> Subject:
+        folder = tempfile.mkdtemp(prefix="gatewright-counters-")
+        counters = SharedCounters(Path(folder) / "counters", clock, sets=2)
+        assert counters.is_alone
+
+        def close() -> None:
+            counters.close()
+            shutil.rmtree(folder)
+
+        return Subject([counters], close=close)
+
+
+EFFORT = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMemory, TestShared, TestAlone = MemoryMachine.TestCase, SharedMachine.TestCase, AloneMachine.TestCase
+TestMemory.settings = TestShared.settings = TestAlone.settings = EFFORT
