@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gatewright.config.access import AccessRule
 from gatewright.config.catalogue import Key, ModelFacts
 from gatewright.config.counters import Counters
 from gatewright.config.database import Database
@@ -237,6 +238,9 @@ class Gateway(Document, frozen=True):
     """Who may call: organisations by name."""
     identity: Identity = Identity()
     """How callers are recognised besides by keys: JWTs, introspection, client certificates."""
+    access: list[AccessRule] = []
+    """Who may call which models and surfaces, and how. Without a rule everybody who is recognised may call everything;
+    with the first one, what no rule allows is refused."""
     policies: list[Policy] = []
     """What applies to whom, in order."""
     counters: Counters = Counters()

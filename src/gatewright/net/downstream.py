@@ -157,6 +157,12 @@ class Connection(asyncio.Protocol):
         address = self._transport.get_extra_info("peername") if self._transport is not None else None
         return str(address[0]) if isinstance(address, tuple) else ""
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate that the client showed and the handshake verified, in DER; None when it showed none."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return None if tls is None else cast(bytes | None, tls.getpeercert(binary_form=True))
+
     def respond(self, message: bytes) -> None:
         """Send one whole answer, head and body."""
         transport = self._transport

@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from gatewright.config.access import find_access_errors
 from gatewright.config.check import convert
 from gatewright.config.documents import Document, Gateway, Model, Target
 from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.core.exchange import Consumer
 from gatewright.core.ports import Ports
+from gatewright.pipeline.access import build_access
 from gatewright.pipeline.filters import Filter, FilterType
+from gatewright.pipeline.identities import build_identities
 from gatewright.pipeline.provider import ProviderType, Upstream
 from gatewright.pipeline.routes import build_routes
 from gatewright.pipeline.snapshot import AttachedPolicy, BoundTarget, PublishedModel, Snapshot
@@ -37,6 +40,9 @@ def build_snapshot(
     upstreams = build_upstreams(document, providers, errors)
     models = {name: _build_model(name, model, upstreams) for name, model in document.models.items()}
     policies = _build_policies(document, filters, ports, errors)
+    access = build_access(document.access, errors)
+    errors.extend(find_access_errors(document.access, document.identity.issuers))
+    identities = build_identities(document.identity, errors)
     if errors:
         raise InvalidConfig(errors)
     return Snapshot(
@@ -46,6 +52,8 @@ def build_snapshot(
         keys=_build_keys(document),
         anonymous=is_anonymous_allowed(document),
         policies=policies,
+        access=access,
+        identities=identities,
     )
 
 

@@ -9,8 +9,8 @@ from gatewright.pipeline.expressions import Expression, ExpressionError, compile
 from gatewright.pipeline.facts import FACTS, facts_of
 
 By = Literal["consumer", "organisation", "team", "user", "key", "issuer", "model", "consumer_and_model", "all"]
-"""Each application, organisation, team, end user, key, identity provider or model has its own; each pair of consumer and
-model; or everybody has one together."""
+"""Each application, organisation, team, end user, key, identity provider or model has its own; each pair of consumer
+and model; or everybody has one together."""
 
 _UNKNOWN: Final = "(unknown)"
 
@@ -60,7 +60,7 @@ class Grouping:
 
 def _evaluate(expression: Expression, x: Exchange) -> str:
     try:
-        value = expression.evaluate(facts_of(x, expression.names))
+        value = expression.evaluate(facts_of(x, expression.reads))
     except ExpressionError:
         return _UNKNOWN
     return value if isinstance(value, str) else repr(value)

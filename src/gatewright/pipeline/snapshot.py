@@ -16,7 +16,9 @@ from gatewright.config.pricing import Pricing, compile_pricing
 from gatewright.core.exchange import Consumer
 from gatewright.core.loss import Fidelity
 from gatewright.core.traits import Traits
+from gatewright.pipeline.access import Access
 from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
+from gatewright.pipeline.identities import Identities
 from gatewright.pipeline.matching import NameTable, is_match, is_selected
 from gatewright.pipeline.provider import Origin, Upstream
 from gatewright.pipeline.routes import UpstreamRoute
@@ -92,12 +94,6 @@ class AttachedPolicy(Struct, frozen=True):
     filter: Filter
 
 
-class _Open:
-    def check(self, x: Any) -> None: ...
-    def is_listed(self, consumer: Consumer, model: str) -> bool:
-        return True
-
-
 class Snapshot:
     """Everything the data plane asks of the configuration, as look-ups."""
 
@@ -110,12 +106,15 @@ class Snapshot:
         keys: Mapping[bytes, Consumer],
         anonymous: bool,
         policies: Sequence[AttachedPolicy],
+        access: Access,
+        identities: Identities,
     ) -> None:
         self.version = version
         self.document = document
         self.models: NameTable[PublishedModel] = NameTable(models)
         self.anonymous = anonymous
-        self.access = _Open()
+        self.access = access
+        self.identities = identities
         self.user_header = document.identity.end_user.header.encode()
         self._keys = keys
         self._policies = tuple(policies)

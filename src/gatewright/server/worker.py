@@ -133,7 +133,7 @@ class Worker(asyncio.Protocol):
                 document, version=message.version, providers=PROVIDERS, filters=FILTERS, ports=state.ports
             )
             tls = self._tls.build(document.tls)
-            state.use(document)
+            state.use(snapshot)
         except InvalidConfig as error:
             self._tell(Refused(message.version, [str(problem) for problem in error.errors]))
             return
@@ -158,7 +158,9 @@ class Worker(asyncio.Protocol):
         state = WorkerState(
             None if directory is None else Path(directory),
             document,
-            pools=self._pools,
+            loop=self._loop,
+            deadlines=self._deadlines,
+            tasks=self._tasks,
             now=time.monotonic,
             wall=_wall,
             spawn=self._spawn,

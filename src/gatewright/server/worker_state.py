@@ -6,6 +6,7 @@ start.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -13,11 +14,18 @@ from typing import Any, Final
 
 from gatewright.config.documents import Gateway
 from gatewright.core.ports import Counters, Ports
-from gatewright.net.pool import UpstreamPools
+from gatewright.net.deadlines import Deadlines
+from gatewright.net.tasks import TaskGroup
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.server.callers import WorkerCallers
 from gatewright.server.data_plane import Ledger, NoLedger
+from gatewright.server.federation import Federation, build_fetcher
 from gatewright.server.ledger import JournalLedger
 from gatewright.store.journal import Journal, new_name
+from gatewright.store.key_table import DIRECTORY as KEYS
+from gatewright.store.key_table import KeyReader
 from gatewright.store.memory import MemoryCounters
+from gatewright.store.secrets_file import read_or_create_secret
 from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 
@@ -33,7 +41,9 @@ class WorkerState:
         directory: Path | None,
         document: Gateway,
         *,
-        pools: UpstreamPools,
+        loop: asyncio.AbstractEventLoop,
+        deadlines: Deadlines,
+        tasks: TaskGroup,
         now: Callable[[], float],
         wall: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]],
@@ -48,13 +58,28 @@ class WorkerState:
             counters = self._shared = SharedCounters(directory / COUNTERS_FILE, wall)
             journal = Journal(directory / JOURNALS, new_name(int(wall())), document.ledger, self._on_lost)
             self.ledger = self._journal = JournalLedger(journal, now, wall)
-        self.ports = Ports(counters=counters, now=now, wall=wall, random=random.Random().random, spawn=spawn)
+        self._federation = Federation(
+            loop, build_fetcher(loop, deadlines, tasks), tasks, wall, self._report, on_change=self._forget
+        )
+        keys = None if directory is None else KeyReader(directory / KEYS)
+        secret = b"" if directory is None else read_or_create_secret(directory)
+        self._callers = WorkerCallers(keys, secret, self._federation, wall)
+        self.ports = Ports(
+            counters=counters,
+            now=now,
+            wall=wall,
+            random=random.Random().random,
+            spawn=spawn,
+            callers=self._callers,
+        )
 
     async def ready(self) -> None:
         """Wait until everything may be used."""
 
-    def use(self, document: Gateway) -> None:
-        """Follow a new document."""
+    def use(self, snapshot: Snapshot) -> None:
+        """Follow a new configuration."""
+        self._federation.use(snapshot.identities)
+        self._callers.forget()
 
     def tick(self) -> None:
         """Do what is due. Call every 50 ms."""
@@ -62,13 +87,21 @@ class WorkerState:
             self._shared.tick()
         if self._journal is not None:
             self._journal.tick()
+        self._callers.tick()
 
     def close(self) -> None:
         """Give everything back."""
+        self._callers.close()
         if self._journal is not None:
             self._journal.close()
         if self._shared is not None:
             self._shared.close()
+
+    def _forget(self) -> None:
+        self._callers.forget()
+
+    def _report(self, problem: str) -> None:
+        self._log.warning(problem)
 
     def _on_lost(self) -> None:
         self._log.error("a ledger entry is lost: there is neither disk nor memory for it")
