@@ -72,7 +72,7 @@ def running(settings: dict[str, str] | None = None) -> Iterator[Server]:
             shutil.chown(folder, who["user"], who["group"])
         _run([programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"], who)
         options = [f"-c{name}={value}" for name, value in (SETTINGS | (settings or {})).items()]
-        command = [programs / "postgres", "-D", data, "-k", folder, *options]
+        command: list[str | Path] = [programs / "postgres", "-D", data, "-k", folder, *options]
         server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who)
         try:
             _run([programs / "pg_isready", "-q", "-h", folder], who, tries=200)
