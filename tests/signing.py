@@ -23,19 +23,27 @@ def b64_json(value: Any) -> str:
     return b64(msgspec.json.encode(value))
 
 
-@cache
 def rsa_key(number: int = 0) -> RSAKey:
+    return _rsa_key(number)
+
+
+@cache
+def _rsa_key(number: int) -> RSAKey:
     return RSAKey.generate_key(2048, {"kid": f"rsa-{number}"})
 
 
-@cache
-def ec_key(curve: str = "P-256", number: int = 0) -> ECKey:
-    return ECKey.generate_key(curve, {"kid": f"ec-{curve}-{number}"})
+def ec_key(curve: str = "P-256") -> ECKey:
+    return _ec_key(curve)
 
 
 @cache
-def ed_key(curve: str = "Ed25519") -> OKPKey:
-    return OKPKey.generate_key(curve, {"kid": f"ed-{curve}"})
+def _ec_key(curve: str) -> ECKey:
+    return ECKey.generate_key(curve, {"kid": f"ec-{curve}"})
+
+
+@cache
+def ed_key() -> OKPKey:
+    return OKPKey.generate_key("Ed25519", {"kid": "ed-Ed25519"})
 
 
 def public(key: Key, **members: Any) -> dict[str, Any]:
