@@ -133,10 +133,9 @@ class JournalReader:
         fd = os.open(_segment(self._journal, self._index), os.O_RDONLY | os.O_CLOEXEC)
         try:
             length = self._read_records(fd, entries, limit)
-            if length == CLOSED:
-                return self._next_segment(is_live)
-            if length == 0 and not is_live:
+            if length in (0, CLOSED) and not is_live:
                 self._check_rest(fd)
+            if length == CLOSED or (length == 0 and not is_live):
                 return self._next_segment(is_live)
         finally:
             os.close(fd)
@@ -253,38 +252,46 @@ class JournalTail:
         self._at = HEADER.size
 
     def advance(self) -> list[Path]:
-        """Go to the end as it is now; the segments that were written to since the last time."""
-        segments = list_segments(self._journal)
+        """Go to the end as it is now; the segments that were written to since the last time, at first all."""
         touched = []
-        for index in [index for index in segments if index >= self._index]:
-            before = (self._index, self._at)
-            if index > self._index:
-                self._index, self._at, self.number = index, HEADER.size, segments[index] - 1
-            with contextlib.suppress(FileNotFoundError):
-                self._walk()
-            if before != (self._index, self._at):
-                touched.append(_segment(self._journal, index))
-        return touched
+        if self._index == 0:
+            segments = list_segments(self._journal)
+            if not segments:
+                return []
+            self._index, first = list(segments.items())[-1]
+            self.number = first - 1
+            touched = [_segment(self._journal, index) for index in segments]
+        while True:
+            path, before = _segment(self._journal, self._index), self._at
+            is_closed = self._walk(path)
+            if self._at != before and path not in touched:
+                touched.append(path)
+            first = _first_number(_segment(self._journal, self._index + 1)) if is_closed else 0
+            if first == 0:
+                return touched
+            self._index, self._at, self.number = self._index + 1, HEADER.size, first - 1
 
-    def _walk(self) -> None:
-        fd = os.open(_segment(self._journal, self._index), os.O_RDONLY | os.O_CLOEXEC)
+    def _walk(self, path: Path) -> bool:
+        """Go to the end of the segment; whether it is closed. A segment that is gone was booked, and so closed."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
         try:
             # Usually nothing, or a little, is new.
             size = 4096
             while True:
                 data = os.pread(fd, size, self._at)
-                place = 0
+                place, length = 0, 0
                 while place + RECORD.size <= len(data):
                     length = RECORD.unpack_from(data, place)[0]
-                    following = place + (length + 15 & ~7)
-                    if length in (0, CLOSED) or self._at + following > SEGMENT_BYTES:
-                        self._at += place
-                        return
+                    if length in (0, CLOSED) or self._at + place + length > SEGMENT_BYTES:
+                        break
                     self.number += 1
-                    place = following
-                if place == 0:
-                    return
+                    place += length + 15 & ~7
                 self._at += place
+                if place == 0 or length in (0, CLOSED):
+                    return length == CLOSED
                 size = _READ_BYTES
         finally:
             os.close(fd)

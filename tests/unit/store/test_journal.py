@@ -167,7 +167,7 @@ def test_a_full_disk_refuses_the_new_and_keeps_room_for_the_running(
     disk = Disk(monkeypatch, 1)
     journal = Journal(tmp_path, "j", REFUSE)
     until(lambda: journal.failure != "", journal)
-    assert journal.accepts, "half a segment is left"
+    assert bool(journal.accepts), "half a segment is left"
     count = 0
     while journal.accepts:
         add(journal, str(count))
