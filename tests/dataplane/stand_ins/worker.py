@@ -78,7 +78,7 @@ class Worker:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--counters-fd", type=int)
+    parser.add_argument("--state")
     for option in ("--slot", "--listen-fd", "--channel-fd", "--telemetry-fd"):
         parser.add_argument(option, type=int, required=True)
     options = parser.parse_args()

@@ -17,7 +17,7 @@ from gatewright.providers.local import LocalModel
 from gatewright.server.local_children import LocalChild
 from gatewright.telemetry.log import Log
 
-FDS = ["--channel-fd", "3", "--telemetry-fd", "4", "--admin-fd", "5"]
+FDS = ["--state", "/nonexistent", "--channel-fd", "3", "--telemetry-fd", "4", "--admin-fd", "5"]
 LOCAL = b"providers: {laptop: {type: local}}\nmodels: {small: {targets: [{provider: laptop, model: smollm2}]}}\n"
 CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), start_s=120.0, port=4711)
 

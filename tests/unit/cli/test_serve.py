@@ -61,7 +61,7 @@ def test_a_file_is_served_as_written(config: Path, plans: list[Plan], capsys: py
     assert (plan.listen, plan.admin, plan.workers, plan.drain_s) == ("127.0.0.1:7001", "127.0.0.1:7002", 3, 7.0)
     assert list(decode(plan.document).models) == ["assistant", "gpt-*"]
     assert plan.control_command[-2:] == ("--config", str(config))
-    assert plan.worker_command[-1] == "gatewright.server.worker"
+    assert plan.worker_command[-3:-1] == ("gatewright.server.worker", "--state")
     assert capsys.readouterr().err == "", "in a pipe the log alone speaks"
 
 

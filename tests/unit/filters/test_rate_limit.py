@@ -1,240 +1,134 @@
-"""Reserve before, settle after: nobody passes a limit, nobody pays for what did not come."""
+"""What an exchange takes of each limit, who shares one, and what a caller is told who comes too late."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-import msgspec
 import pytest
 
-from gatewright.config.documents import Gateway
-from gatewright.core.errors import GatewayError, Kind
+from gatewright.core.counting import Kind as CountKind
+from gatewright.core.counting import Refused
+from gatewright.core.errors import Kind
 from gatewright.core.exchange import Consumer, Exchange
 from gatewright.core.ports import Ports
-from gatewright.core.usage import Usage
-from gatewright.filters import FILTERS
 from gatewright.filters import rate_limit as module
 from gatewright.filters.rate_limit import Config, RateLimit
-from gatewright.pipeline.build import build_snapshot
-from gatewright.providers import PROVIDERS
+from gatewright.pipeline.claims import Claims, Measure
 from gatewright.store.memory import MemoryCounters
 from gatewright.testing.clock import FakeClock
 
 
-class World:
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.counters = MemoryCounters(self.clock)
-        self.ports = Ports(counters=self.counters, now=self.clock, random=lambda: 0.0, scope="rate_limit#0")
-
-    def limit(self, **config: Any) -> RateLimit:
-        return RateLimit(Config(**config), self.ports)
-
-    def exchange(self, consumer: str = "acme/t/a", model: str = "m", size: int = 4, **fields: bytes) -> Exchange:
-        x = Exchange("req_1", None, {}, b"x" * size, self.clock())
-        x.consumer, x.published_model = Consumer(consumer), model
-        x.fields = {name: msgspec.Raw(value) for name, value in fields.items()}
-        return x
+def limit(scope: str = "rate_limit#0", **config: Any) -> RateLimit:
+    clock = FakeClock()
+    ports = Ports(counters=MemoryCounters(clock), now=clock, random=lambda: 0.0, scope=scope)
+    return RateLimit(Config(**config), ports)
 
 
-def take(limit: RateLimit, x: Exchange) -> GatewayError | None:
-    try:
-        assert asyncio.run(limit.on_reserve(x)) is None
-    except GatewayError as refused:
-        return refused
-    return None
+def exchange(consumer: str = "acme/t/a", model: str = "m", user: str = "", key: str = "", issuer: str = "") -> Exchange:
+    x = Exchange("req_1", None, {}, b"{}", 0.0)
+    x.consumer, x.published_model, x.user = Consumer(consumer, key_id=key, issuer=issuer), model, user
+    return x
 
 
-def finish(limit: RateLimit, x: Exchange, *, usage: int | None = None, status: int = 200, bytes_out: int = 1) -> None:
-    x.usage = None if usage is None else Usage(input_total=usage - usage // 2, output_total=usage // 2)
-    x.status, x.bytes_out = status, bytes_out
-    limit.on_settle(x)
+def keys(claims: Claims) -> list[str]:
+    return [claim.allowance.key for claim in claims.claims]
 
 
-def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
-    world = World()
-    limit = world.limit(requests=3, per="minute")
-    verdicts = [take(limit, world.exchange()) for _ in range(4)]
-    assert verdicts[:3] == [None] * 3
-    refused = verdicts[3]
-    assert refused is not None
-    assert refused.kind is Kind.RATE_LIMITED
-    assert refused.retry_after_s == pytest.approx(20)
-    assert "3 requests per minute" in refused.message
-    world.clock.advance(20.001)
-    assert take(limit, world.exchange()) is None
-
-
-@pytest.mark.parametrize(("per", "seconds"), [("second", 1), ("minute", 60), ("hour", 3_600), ("day", 86_400)])
-def test_the_periods(per: Any, seconds: int) -> None:
-    world = World()
-    limit = world.limit(requests=1, per=per)
-    take(limit, world.exchange())
-    refused = take(limit, world.exchange())
-    assert refused is not None
-    assert refused.retry_after_s == pytest.approx(seconds)
+def test_every_limit_counts_in_its_own_measure() -> None:
+    claims = limit(requests=3, tokens=4, input_tokens=5, output_tokens=6, usd=0.5, concurrent=7).on_reserve(exchange())
+    assert [(claim.measure, claim.allowance.limit) for claim in claims.claims] == [
+        (Measure.REQUESTS, 3),
+        (Measure.TOTAL, 4),
+        (Measure.INPUT, 5),
+        (Measure.OUTPUT, 6),
+        (Measure.COST, 500_000_000),
+        (Measure.CONCURRENT, 7),
+    ]
+    kinds = [claim.allowance.kind for claim in claims.claims]
+    assert kinds == [CountKind.SLIDING] * 5 + [CountKind.CONCURRENT]
+    assert all(claim.allowance.is_hard for claim in claims.claims)
+    assert len(set(keys(claims))) == 6
 
 
 @pytest.mark.parametrize(
-    ("by", "shared"),
+    ("per", "seconds"),
+    [("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400), ("week", 604_800), ("month", 2_592_000)],
+)
+def test_the_periods(per: str, seconds: int) -> None:
+    (claim,) = limit(requests=1, per=per).on_reserve(exchange()).claims
+    assert claim.allowance.period_s == seconds
+    assert per in claim.allowance.key, "another period counts anew"
+
+
+@pytest.mark.parametrize(
+    ("config", "shares", "differs"),
     [
-        ("consumer", [True, False, True, False]),
-        ("model", [True, True, False, False]),
-        ("consumer_and_model", [True, False, False, False]),
-        ("all", [True, True, True, True]),
+        ({"by": "consumer"}, {"model": "n", "user": "u"}, {"consumer": "acme/t/b"}),
+        ({"by": "organisation"}, {"consumer": "acme/x/y"}, {"consumer": "other/t/a"}),
+        ({"by": "team"}, {"consumer": "acme/t/z"}, {"consumer": "acme/x/a"}),
+        ({"by": "user"}, {"model": "n"}, {"user": "u"}),
+        ({"by": "key"}, {"consumer": "acme/t/b"}, {"key": "k2"}),
+        ({"by": "issuer"}, {"consumer": "acme/t/b"}, {"issuer": "login"}),
+        ({"by": "model"}, {"consumer": "acme/t/b"}, {"model": "n"}),
+        ({"by": "consumer_and_model"}, {"user": "u"}, {"model": "n"}),
+        ({"by": "all"}, {"consumer": "acme/t/b", "model": "n"}, None),
+        ({"by": "all", "per_model": True}, {"consumer": "acme/t/b"}, {"model": "n"}),
+        ({"expression": "consumer.team"}, {"consumer": "other/t/b"}, {"consumer": "acme/s/a"}),
     ],
 )
-def test_who_shares_an_allowance(by: Any, shared: list[bool]) -> None:
-    for (consumer, model), is_shared in zip([("a", "m"), ("b", "m"), ("a", "n"), ("b", "n")], shared, strict=True):
-        world = World()
-        limit = world.limit(requests=1, by=by)
-        take(limit, world.exchange("a", "m"))
-        assert (take(limit, world.exchange(consumer, model)) is not None) is is_shared
+def test_who_shares_an_allowance(
+    config: dict[str, Any], shares: dict[str, str], differs: dict[str, str] | None
+) -> None:
+    one = limit(requests=1, **config)
+    mine = one.on_reserve(exchange(key="k1"))
+    assert one.on_reserve(exchange(**{"key": "k1", **shares})) is mine
+    if differs is not None:
+        assert keys(one.on_reserve(exchange(**{"key": "k1", **differs}))) != keys(mine)
 
 
-def left(world: World, capacity: int = 100) -> float:
-    return world.counters.left("tokens:rate_limit#0:acme/t/a", capacity, 60)
+def test_an_expression_that_cannot_be_evaluated_counts_in_a_group_of_its_own() -> None:
+    one = limit(requests=1, expression="jwt.department")
+    assert "(unknown)" in keys(one.on_reserve(exchange()))[0]
 
 
-def test_an_estimate_is_taken_and_settled_with_what_was_used() -> None:
-    world = World()
-    limit = world.limit(tokens=100)
-    x = world.exchange(size=40, max_tokens=b"30")
-    assert take(limit, x) is None
-    assert left(world) == 60
-    finish(limit, x, usage=15)
-    assert left(world) == 85
-    limit.on_settle(x)
-    assert left(world) == 85, "once is enough"
+def test_a_wrong_expression_is_refused_with_words() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        limit(requests=1, expression="nonsense == 1")
 
 
-def test_more_than_estimated_becomes_a_debt() -> None:
-    world = World()
-    limit = world.limit(tokens=100)
-    x = world.exchange(size=40)
-    take(limit, x)
-    finish(limit, x, usage=250)
-    assert left(world) == -150
-    refused = take(limit, world.exchange())
-    assert refused is not None
-    assert "100 tokens per minute" in refused.message
-    assert refused.retry_after_s == pytest.approx((150 + 1) * 0.6)
+def test_the_same_claims_are_given_again_however_many_consumers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_GROUPS", 3)
+    one = limit(requests=1)
+    first = keys(one.on_reserve(exchange("a/b/c0")))
+    for number in range(10):
+        one.on_reserve(exchange(f"a/b/c{number}"))
+    assert keys(one.on_reserve(exchange("a/b/c0"))) == first, "its counter is found again"
 
 
-@pytest.mark.parametrize(
-    ("status", "bytes_out", "after"),
-    [(502, 50, 100), (429, 50, 100), (499, 0, 100), (200, 0, 100), (200, 50, 90), (499, 50, 90)],
-)
-def test_without_a_report_only_what_reached_the_client_is_charged(status: int, bytes_out: int, after: float) -> None:
-    world = World()
-    limit = world.limit(tokens=100)
-    x = world.exchange(size=40)
-    take(limit, x)
-    finish(limit, x, status=status, bytes_out=bytes_out)
-    assert left(world) == after
-
-
-@pytest.mark.parametrize(
-    ("fields", "estimate"),
-    [
-        ({}, 10),
-        ({"max_tokens": b"5"}, 15),
-        ({"max_completion_tokens": b"7", "max_tokens": b"5"}, 17),
-        ({"max_tokens": b"null"}, 10),
-        ({"max_tokens": b"-5"}, 10),
-        ({"max_tokens": b"1.5"}, 10),
-        ({"max_tokens": b'"5"'}, 10),
-        ({"max_tokens": b"9" * 400}, 10),
-    ],
-)
-def test_the_estimate(fields: dict[str, bytes], estimate: int) -> None:
-    world = World()
-    take(world.limit(tokens=100), world.exchange(size=40, **fields))
-    assert left(world) == 100 - estimate
-
-
-def test_the_size_of_an_upload_says_nothing_of_tokens() -> None:
-    world = World()
-    limit = world.limit(tokens=100)
-    x = world.exchange(size=40_000)
-    x.is_media = True
-    take(limit, x)
-    assert left(world) == 99
-    finish(limit, x, bytes_out=50)
-    assert left(world) == 99
-
-
-def test_a_request_refused_for_its_tokens_costs_no_request() -> None:
-    world = World()
-    limit = world.limit(requests=5, tokens=10)
-    assert take(limit, world.exchange(size=40)) is None
-    refused = world.exchange(size=40)
-    assert take(limit, refused) is not None
-    finish(limit, refused, status=429)
-    assert world.counters.left("requests:rate_limit#0:acme/t/a", 5, 60) == 4
-    assert left(world, 10) == 0
-
-
-def test_more_than_the_whole_allowance_is_slowed_not_locked_out() -> None:
-    world = World()
-    limit = world.limit(tokens=10)
-    assert take(limit, world.exchange(size=4_000)) is None
-    assert left(world, 10) == -990
-
-
-def test_it_needs_something_to_limit() -> None:
-    with pytest.raises(ValueError, match="`requests`, `tokens` or both"):
-        World().limit()
-
-
-def reserve(world: World, snapshot: Any, consumer: str = "acme/t/a") -> GatewayError | None:
-    x = world.exchange(consumer)
-
-    async def run() -> None:
-        for hook in snapshot.chain_for(consumer, "m").on_request:
-            await hook(x)
-
-    try:
-        asyncio.run(run())
-    except GatewayError as refused:
-        return refused
-    return None
-
-
-def snapshot_of(world: World, *limits: dict[str, Any]) -> Any:
-    document = {
-        "providers": {"p": {"type": "openai_compatible", "url": "http://p.test"}},
-        "models": {"m": {"targets": [{"provider": "p"}]}},
-        "policies": [{"filter": "rate_limit", "config": config} for config in limits],
-    }
-    return build_snapshot(
-        msgspec.convert(document, Gateway), version=1, providers=PROVIDERS, filters=FILTERS, ports=world.ports
+def test_two_policies_count_apart() -> None:
+    assert keys(limit("one", requests=1).on_reserve(exchange())) != keys(
+        limit("two", requests=1).on_reserve(exchange())
     )
 
 
-def test_two_policies_count_apart_and_the_narrower_one_decides() -> None:
-    world = World()
-    snapshot = snapshot_of(world, {"requests": 5}, {"requests": 2, "per": "hour"})
-    assert [reserve(world, snapshot) is None for _ in range(3)] == [True, True, False]
-    refused = reserve(world, snapshot)
-    assert refused is not None
-    assert "2 requests per hour" in refused.message
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"requests": 3}, "3 requests per minute"),
+        ({"tokens": 9, "per": "day"}, "9 tokens per day"),
+        ({"usd": 0.25, "per": "hour"}, "$0.25 per hour"),
+        ({"concurrent": 2}, "2 requests at the same time"),
+    ],
+)
+def test_the_refusal_says_which_limit_and_when_it_frees(config: dict[str, Any], told: str) -> None:
+    (claim,) = limit(**config).on_reserve(exchange()).claims
+    error = claim.refuse(Refused(0, 0, 12.34))
+    assert error.kind is Kind.RATE_LIMITED
+    assert told in error.message
+    assert "12.3 s" in error.message
+    assert error.retry_after_s == 12.34
 
 
-def test_a_reload_forgives_nothing() -> None:
-    world = World()
-    assert reserve(world, snapshot_of(world, {"requests": 1})) is None
-    assert reserve(world, snapshot_of(world, {"requests": 1})) is not None
-    assert reserve(world, snapshot_of(world, {"requests": 1}), "acme/t/b") is None
-
-
-@pytest.mark.parametrize("by", ["consumer", "model", "consumer_and_model", "all"])
-def test_counters_are_found_again_however_many_there_are(monkeypatch: pytest.MonkeyPatch, by: Any) -> None:
-    monkeypatch.setattr(module, "_MAX_NAMES", 2)
-    world = World()
-    limit = world.limit(requests=4, by=by)
-    for _ in range(4):
-        for number in range(4 if by != "all" else 1):
-            assert take(limit, world.exchange(f"acme/{number}", f"m{number}")) is None
-    assert take(limit, world.exchange("acme/0", "m0")) is not None
+def test_it_needs_something_to_limit() -> None:
+    with pytest.raises(ValueError, match="at least one of"):
+        limit()

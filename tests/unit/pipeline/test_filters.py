@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gatewright.core.exchange import Exchange, Reply
+from gatewright.pipeline.claims import Claims
 from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
 
 
@@ -40,7 +41,7 @@ class Door(Plain):
     async def on_authorize(self, x: Exchange) -> Reply | None:
         return None
 
-    async def on_reserve(self, x: Exchange) -> Reply | None:
+    def on_reserve(self, x: Exchange) -> Claims | None:
         return None
 
 
@@ -50,13 +51,9 @@ def names(hooks: tuple[Any, ...]) -> list[str]:
 
 def test_request_phases_come_in_their_order_then_in_that_of_the_policies() -> None:
     chain = Chain([Cache("c"), Guard("g1"), Door("d"), Guard("g2")])
-    assert names(chain.on_request) == [
-        "d.on_authorize",
-        "d.on_reserve",
-        "g1.on_request",
-        "g2.on_request",
-        "c.on_look_up",
-    ]
+    assert names(chain.on_authorize) == ["d.on_authorize"]
+    assert names(chain.on_reserve) == ["d.on_reserve"]
+    assert names(chain.on_request) == ["g1.on_request", "g2.on_request", "c.on_look_up"]
 
 
 def test_the_answer_passes_in_reverse() -> None:

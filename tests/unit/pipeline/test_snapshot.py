@@ -8,7 +8,7 @@ from itertools import cycle
 import pytest
 from gateways import World, document, filter_type
 
-from gatewright.core.exchange import Exchange
+from gatewright.core.exchange import Consumer, Exchange
 from gatewright.core.secret import Secret
 from gatewright.pipeline import snapshot as module
 from gatewright.pipeline.filters import EMPTY_CHAIN, Filter
@@ -78,23 +78,23 @@ def test_a_policy_reaches_whom_it_names() -> None:
     snapshot = World().snapshot(document(policies=policies), filter_type(Probe))
 
     def notes(consumer: str, model: str) -> list[str]:
-        return [hook.__self__.config.note for hook in snapshot.chain_for(consumer, model).on_settle]
+        return [hook.__self__.config.note for hook in snapshot.chain_for(Consumer(consumer), model).on_settle]
 
     assert notes("acme/a/b", "m") == ["acme", "all"]
     assert notes("anonymous", "m") == ["all"]
     assert notes("acme/a/b", "other") == ["other", "all"]
-    assert snapshot.chain_for("x", "m") is snapshot.chain_for("x", "m")
+    assert snapshot.chain_for(Consumer("x"), "m") is snapshot.chain_for(Consumer("x"), "m")
 
 
 def test_without_policies_every_chain_is_the_empty_one() -> None:
-    assert World().snapshot(document()).chain_for("x", "m") is EMPTY_CHAIN
+    assert World().snapshot(document()).chain_for(Consumer("x"), "m") is EMPTY_CHAIN
 
 
 def test_chains_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_CHAINS", 3)
     snapshot = World().snapshot(document(policies=[{"filter": "probe"}]), filter_type(Probe))
     for number in range(10):
-        snapshot.chain_for("x", f"m{number}")
+        snapshot.chain_for(Consumer("x"), f"m{number}")
         assert len(snapshot._chains) <= 3
 
 

@@ -37,6 +37,8 @@ class Client:
         self.turns = 0
         self.closes = self.is_http10 = False
         self.caller: Any = None
+        self.peer = "192.0.2.1"
+        self.certificate: bytes | None = None
 
     def respond(self, message: bytes) -> None:
         self.sent += message
@@ -99,8 +101,15 @@ class World:
         self.max_response_bytes = 0
         world: Any = self
         self.ports = Ports(counters=MemoryCounters(self.clock), now=self.clock, random=lambda: 0.0)
+        self.booked: list[Exchange] = []
         self.plane = DataPlane(
-            asyncio.get_running_loop(), world, self.ports, world, lambda _, error: self.faults.append(error), "req_"
+            asyncio.get_running_loop(),
+            world,
+            self.ports,
+            world,
+            world,
+            lambda _, error: self.faults.append(error),
+            "req_",
         )
         self.use(**document)
 
@@ -117,6 +126,11 @@ class World:
             msgspec.convert(given, Gateway), version=1, providers=PROVIDERS, filters=FILTERS, ports=self.ports
         )
         self.plane.use(snapshot, 1_700_000_000)
+
+    def book(self, x: Exchange) -> None:
+        self.booked.append(x)
+
+    def check_room(self) -> None: ...
 
     async def send(self, upstream: Any, request: bytes) -> Any:
         if isinstance(self.answer, BaseException):

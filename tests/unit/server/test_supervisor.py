@@ -56,7 +56,6 @@ def test_children_are_told_their_place_and_their_descriptors(tmp_path: Path, mon
     worker = next(line for line in lines if line[0] == "worker")
     control = next(line for line in lines if line[0] == "control")
     assert worker[1:3] == ["--slot", "1"]
-    assert "--counters-fd" not in worker, "one worker counts by itself"
     assert set(worker[3::2]) == {"--listen-fd", "--telemetry-fd", "--channel-fd"}
     assert set(control[1::2]) == {"--admin-fd", "--telemetry-fd", "--channel-fd"}
 

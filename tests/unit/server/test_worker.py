@@ -31,11 +31,11 @@ def test_the_wall_clock_reads_as_the_systems_does_and_never_back() -> None:
 
 def test_its_options_are_the_supervisors() -> None:
     options = parse_options(
-        ["--slot", "2", "--counters-fd", "4", "--listen-fd", "5", "--channel-fd", "6", "--telemetry-fd", "7"]
+        ["--slot", "2", "--state", "/s", "--listen-fd", "5", "--channel-fd", "6", "--telemetry-fd", "7"]
     )
-    assert (options.slot, options.counters_fd, options.listen_fd, options.channel_fd, options.telemetry_fd) == (
+    assert (options.slot, options.state, options.listen_fd, options.channel_fd, options.telemetry_fd) == (
         2,
-        4,
+        "/s",
         5,
         6,
         7,
