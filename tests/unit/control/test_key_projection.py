@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -305,48 +306,43 @@ class AnySequence(RuleBasedStateMachine):
         self.made.append(made.key.id)
 
     @precondition(lambda self: self.made)
-    @rule(data=st.data(), word=st.sampled_from(["suspend", "resume", "revoke", "rotate", "change"]))
-    def alter(self, data: st.DataObject, word: str) -> None:
+    @rule(
+        data=st.data(), word=st.sampled_from(["suspend", "resume", "revoke", "rotate", "change"]), after=st.booleans()
+    )
+    def alter(self, data: st.DataObject, word: str, after: bool) -> None:
         key_id = data.draw(st.sampled_from(self.made))
-        try:
+        with contextlib.suppress(ChangeRefused):
             if word == "rotate":
                 self.made.append(self.gateway.keys.rotate(ACTOR, key_id).key.id)
             elif word == "change":
                 self.gateway.keys.change(ACTOR, key_id, KeyChange(name="n", scopes=Scopes(("x",)), expires_at=7_000))
             else:
                 getattr(self.gateway.keys, word)(ACTOR, key_id)
-        except ChangeRefused:
-            pass
+        if after:
+            self.settle_and_compare()
 
-    @rule(path=st.sampled_from(PATHS), word=st.sampled_from(["suspend", "resume", "delete", "create"]))
-    def alter_consumer(self, path: str, word: str) -> None:
-        try:
+    @rule(
+        path=st.sampled_from(PATHS),
+        word=st.sampled_from(["suspend", "resume", "delete", "create"]),
+        after=st.booleans(),
+    )
+    def alter_consumer(self, path: str, word: str, after: bool) -> None:
+        with contextlib.suppress(ChangeRefused):
             getattr(self.gateway.consumers, word)(ACTOR, path)
-        except ChangeRefused:
-            pass
+        if after:
+            self.settle_and_compare()
 
-    @precondition(lambda self: self.made)
-    @rule(data=st.data())
-    def use(self, data: st.DataObject) -> None:
-        self.gateway.keys.note_used([(data.draw(st.sampled_from(self.made)), 1_234)])
-
-    @rule()
-    def poll(self) -> None:
-        self.gateway.projection.poll_once()
-
-    @rule()
-    def command(self) -> None:
-        write_through(self.gateway.engine, self.gateway.state)
-
-    @rule()
-    def restart(self) -> None:
-        self.gateway.projection.close()
-        self.gateway.projection = KeyProjection(self.gateway.engine, self.gateway.state, SECRET)
-
-    @rule()
-    def lose_the_table(self) -> None:
-        self.gateway.projection.close()
-        KeyTable.remove(self.folder / "keys.lmdb")
+    @rule(word=st.sampled_from(["poll", "poll", "command", "restart", "lose the table"]))
+    def bring(self, word: str) -> None:
+        if word == "poll":
+            self.gateway.projection.poll_once()
+        elif word == "command":
+            write_through(self.gateway.engine, self.folder)
+        else:
+            self.gateway.projection.close()
+            self.gateway.projection = KeyProjection(self.gateway.engine, self.folder, SECRET)
+            if word == "lose the table":
+                KeyTable.remove(self.folder / "keys.lmdb")
 
     @rule()
     def settle_and_compare(self) -> None:
