@@ -7,8 +7,9 @@ from the server, and is settled in the same way.
 
 A counter gets a lease when it is used more than once within a second. Its size follows what was used of late, up to a
 part of the limit (the server gives a quarter of what is left at most). It is renewed in the background when half is
-used. Whatever exceeds what is used is given back within `GIVEN_BACK_S`: a caller who is refused, although the limit is
-not used up, is refused for that long, and for no more than the number of workers times their leases.
+used. Whatever exceeds what is used is given back within `GIVEN_BACK_S`, and all of it when the server refuses somebody
+here. So no more than the number of workers times their leases is idle elsewhere when a caller is refused, and no longer
+than that.
 
 No I/O here: the caller passes the server's time and carries what is owed.
 """
@@ -38,7 +39,19 @@ _MAX_LEASES: Final = 10_000
 class Lease:
     """What is held in advance of one counter."""
 
-    __slots__ = ("allowance", "before", "calls", "free", "is_asked", "left", "mark", "shape", "since_us", "used")
+    __slots__ = (
+        "allowance",
+        "before",
+        "calls",
+        "free",
+        "is_asked",
+        "left",
+        "mark",
+        "quiet_us",
+        "shape",
+        "since_us",
+        "used",
+    )
 
     def __init__(self, shape: Shape, allowance: Allowance, now_us: float) -> None:
         self.shape = shape
@@ -51,6 +64,8 @@ class Lease:
         """What was left of the limit besides, when the server was last asked."""
         self.is_asked = False
         """Whether more of it is on its way."""
+        self.quiet_us = 0.0
+        """Until when no more is asked for, since the server refused somebody."""
         self.since_us = now_us
         """When the present second of measuring began."""
         self.used = 0
@@ -129,6 +144,12 @@ class Leases:
         lease.free += amount
         lease.left = left
 
+    def refused(self, shape: Shape, now_us: float) -> None:
+        """The server refused somebody for want of this: what is held here may be just enough, so it goes back."""
+        if (lease := self._leases.get(shape.name)) is not None:
+            self._return(lease, lease.free)
+            lease.quiet_us = now_us + 1e6 * IDLE_S
+
     def sweep(self, now_us: float) -> None:
         """Give back what nobody uses. Call every `SWEEP_S`."""
         for name, lease in list(self._leases.items()):
@@ -180,7 +201,7 @@ class Leases:
         return min(_AHEAD * max(lease.used, lease.before), int(self._fraction * lease.allowance.limit))
 
     def _ask(self, lease: Lease, now_us: float) -> None:
-        if lease.is_asked:
+        if lease.is_asked or now_us < lease.quiet_us:
             return
         free = lease.free if lease.mark == lease.shape.slice_at(now_us) else 0
         target = self._target(lease)

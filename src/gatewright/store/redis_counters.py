@@ -38,6 +38,7 @@ from gatewright.store.redis_scripts import (
     Booked,
     Row,
     Shape,
+    Taken,
     parse_booked,
     parse_taken,
     parse_used,
@@ -286,7 +287,7 @@ class RedisCounters:
             taken = parse_taken(answer)
             self._set_clock(taken.now_us, call)
             if taken.left is None:
-                return Refused(taken.index, taken.refused_left, taken.wait_s)
+                return self._refused(taken, shapes)
             marks = [shape.slice_at(taken.now_us) for shape in shapes]
             return Holding(allowances, amounts, taken.left, marks, True)
 
@@ -346,7 +347,7 @@ class RedisCounters:
         taken = parse_taken(answer)
         self._set_clock(taken.now_us, call)
         if taken.left is None:
-            return Refused(taken.index, taken.refused_left, taken.wait_s)
+            return self._refused(taken, shapes)
         for i, shape in enumerate(shapes):
             mark = shape.slice_at(taken.now_us)
             if taken.gone[i]:
@@ -362,6 +363,12 @@ class RedisCounters:
         grant.left = taken.left
         grant.on_server = list(grant.amounts)
         return None
+
+    def _refused(self, taken: Taken, shapes: Sequence[Shape]) -> Refused:
+        if self._leases is not None:
+            self._leases.refused(shapes[taken.index], taken.now_us)
+            self._flush_soon()
+        return Refused(taken.index, taken.refused_left, taken.wait_s)
 
     def _end_asking(self, grant: Holding) -> None:
         grant.is_asking = False
@@ -490,7 +497,7 @@ class RedisCounters:
         number, rows = self._batch
         keys = [f"{{{self._prefix}}}:replica:{self._name}", f"{{{self._prefix}}}:generation"]
         keys += [row.shape.name for row in rows]
-        arguments = [render_clock(self._given_us()), *render_book(number, self._name, rows)]
+        arguments = [render_clock(self._given_us()), *render_book(number, self._mark(number), rows)]
         self._is_sent = True
         call = Call(BOOK, keys, arguments, lambda answer: self._booked(answer, call), self._not_booked)
         call.on_late = call.on_reply
@@ -501,14 +508,14 @@ class RedisCounters:
         self._set_clock(booked.now_us, call)
         if self._batch is None or call.arguments[1] != self._batch[0]:
             return  # a late answer to what was sent again since
-        rows = self._batch[1]
+        number, rows = self._batch
         self._batch = None
         self._is_sent = False
         wanting = (row for row in rows if row.want)
         for row, (amount, left) in zip(wanting, booked.leases, strict=True):
             if self._leases is not None:
                 self._leases.granted(row, amount, left, booked.now_us)
-        self._note_generation(booked)
+        self._note_generation(number, booked)
         if self._sending:
             self._flush()
             return
@@ -519,9 +526,13 @@ class RedisCounters:
         # The batch stays, and is sent again with its number when the server is back.
         self._is_sent = False
 
-    def _note_generation(self, booked: Booked) -> None:
+    def _mark(self, number: int) -> str:
+        """What a server without data is marked with, by the batch that finds it so."""
+        return f"{self._name}.{number}"
+
+    def _note_generation(self, number: int, booked: Booked) -> None:
         known, self._generation = self._generation, booked.generation
-        if booked.generation != known and (known is not None or booked.generation == self._name):
+        if booked.generation != known and (known is not None or booked.generation == self._mark(number)):
             self._on_event(Event(Happening.EMPTIED, "the server has no data of before"))
 
     def _sweep(self) -> None:

@@ -24,6 +24,7 @@ _CONNECTIONS: Final = 2
 _CALLS_PER_PIPELINE: Final = 128
 _LATE_S: Final = 2.0
 """How long an answer that is late is still waited for, in the background."""
+_CLUSTER_ERRORS: Final = ("MovedError", "AskError", "ClusterDownError", "ClusterCrossSlotError")
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 Argument = str | int | float
@@ -264,6 +265,6 @@ def _is_unknown(reply: object) -> bool:
 def _describe(error: object) -> str:
     """What went wrong, in a few words; redis-py's errors name hosts, never passwords."""
     text = " ".join(str(error).split())[:200]
-    if text.startswith(("MOVED", "CROSSSLOT", "CLUSTERDOWN")) or type(error).__name__ == "MovedError":
+    if type(error).__name__ in _CLUSTER_ERRORS:
         return "the server is a node of a cluster; name a single server, or the primary of a replicated one"
     return text or type(error).__name__
