@@ -306,6 +306,15 @@ def test_greatest_age(issued: int | None, now: float, message: str | None) -> No
             check(token, rules, now=now)
 
 
+def test_another_spelling_of_the_same_bytes_is_not_the_same_jwt() -> None:
+    token = sign(key=ec_key(), alg="ES256")  # 64 bytes of signature: the last character holds two bits only
+    assert check(token)
+    spellings = {token[:-1] + bytes([last]) for last in b"AQgwBRhx0123"} - {token}
+    for spelling in spellings:
+        with pytest.raises(GatewayError):
+            parse(spelling) if spelling[-1:] not in b"AQgw" else check(spelling)
+
+
 def test_until_when_it_counts() -> None:
     assert verify(parse(sign()), RULES, rsa_key(), NOW) == NOW + 630
 

@@ -20,7 +20,7 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.secret import Secret
 from gatewright.net.deadlines import Deadlines
 from gatewright.pipeline.identities import Identities
-from gatewright.server.federation import Federation, build_fetcher
+from gatewright.server.federation import Federation, build_pools
 from gatewright.testing.clock import FakeClock
 
 OPAQUE_URL = "https://as.example/introspect"
@@ -146,7 +146,6 @@ def test_a_gateway_with_keys_alone_loads_no_cryptography() -> None:
 def test_its_pools_read_no_more_than_a_document() -> None:
     async def inside() -> None:
         loop = asyncio.get_running_loop()
-        fetcher = build_fetcher(loop, Deadlines(loop), task_group([]))
-        assert fetcher._send.__self__.max_response_bytes == 1 << 20  # type: ignore[attr-defined]
+        assert build_pools(loop, Deadlines(loop), task_group([])).max_response_bytes == 1 << 20
 
     asyncio.run(inside())
