@@ -19,6 +19,7 @@ from gatewright.core.loss import LossReport
 from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.surface import Dialect, Headers
 from gatewright.pipeline.booking import note_attempt
+from gatewright.pipeline.facts import decoded_request
 from gatewright.pipeline.faults import passed_on_headers, read_failure
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.missing_usage import count_answer
@@ -157,6 +158,7 @@ def _wish(x: Exchange, dialect: Dialect, ports: Ports) -> Wish:
             response_id=x.id,
             created=int(ports.wall()),
             fidelity=model.fidelity,
+            request=decoded_request(x),
         )
     wish: Wish = x.wish
     return wish

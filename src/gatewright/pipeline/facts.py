@@ -2,10 +2,10 @@
 
 Parameters are read through the codec of the client's dialect, so that one condition holds on every surface, however the
 dialect spells them. A request is decoded at most once for all conditions, and not at all while none asks; a translation
-may take over what was decoded (`request_of`).
+may take over what was decoded (`decoded_request`).
 
 Where a request could be understood in two ways, the facts take the one that allows less: of two limits the larger, a
-limit below zero as none, a file of unknown kind as a picture as well. Headers that carry credentials are left out,
+limit below zero as none, a file of unknown kind as a picture too. Headers that carry credentials are left out,
 since what an expression gives may be written down.
 """
 
@@ -27,6 +27,8 @@ from gatewright.core.chat import (
     Native,
     NativeTool,
     Part,
+    Source,
+    Text,
     ToolResult,
     Video,
 )
@@ -37,6 +39,7 @@ from gatewright.pipeline.expressions import Path
 from gatewright.translate.hub import read_request
 from gatewright.wire.json_object import mend_surrogates
 
+_NOTHING: Final = (None, None)
 _SECRET_HEADERS: Final = frozenset(
     (b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie")
 )
@@ -56,6 +59,10 @@ _LIMITS: Final = frozenset(
 not read, when the request goes on as it is."""
 _TOOLS: Final = frozenset(("functions", "tools", "mcpservers", "websearchoptions", "plugins", "connectors"))
 """Members that give the model tools beside the list of them."""
+_TYPES: Final = ("mimeType", "mime_type", "media_type")
+_IMAGE_SUFFIXES: Final = frozenset(
+    ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "svg")
+)
 _MAX_DEPTH: Final = 16
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KINDS: Final = {
@@ -109,11 +116,19 @@ def request_of(x: Exchange) -> Read | None:
     if x.wish is not None:
         read: Read = x.wish.request
         return read
-    known = x.notes.get(request_of)
-    if known is None or known[0] is not x.fields:
-        known = (x.fields, read_request(dialect, x.fields, x.requested_model, stream=x.stream))
-        x.notes[request_of] = known
-    read = known[1]
+    found = decoded_request(x)
+    if found is None:
+        found = read_request(dialect, x.fields, x.requested_model, stream=x.stream)
+        x.notes[request_of] = (x.fields, found)
+    return found
+
+
+def decoded_request(x: Exchange) -> Read | None:
+    """The request if it was decoded for the members that the exchange holds now, so that nobody need do it again."""
+    fields, found = x.notes.get(request_of, _NOTHING)
+    if fields is not x.fields:
+        return None
+    read: Read | None = found
     return read
 
 
@@ -243,11 +258,20 @@ def _count_part(part: Part, found: Media) -> None:
                 _add(found, _KINDS[kind])
             else:
                 found.documents += 1
-                found.images += part.source.media_type is None
+                found.images += part.source.media_type is None and _may_be_image(part.source)
         case Native():
             _count_json(_plain(part.raw), found)
+        case Text() if part.extra is not None:
+            _count_json({name: _plain(raw) for name, raw in part.extra.members.items()}, found)
         case _:
             pass
+
+
+def _may_be_image(source: Source) -> bool:
+    """Whether a file, of which no more is told than its name or address, could be a picture."""
+    name = source.filename or (source.url or "").partition("?")[0].rpartition("/")[2]
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    return not suffix or suffix in _IMAGE_SUFFIXES
 
 
 def _count_json(value: Any, found: Media, depth: int = 0) -> None:
@@ -258,7 +282,7 @@ def _count_json(value: Any, found: Media, depth: int = 0) -> None:
         for item in value:
             _count_json(item, found, depth + 1)
     elif isinstance(value, dict):
-        kind = _kind_of(value.get("type"))
+        kind = _kind_of(value.get("type")) or _kind_of(next((value[name] for name in _TYPES if name in value), None))
         if kind is not None:
             _add(found, kind)
         if kind is not None and kind != "documents":

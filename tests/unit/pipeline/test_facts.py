@@ -13,7 +13,7 @@ from gatewright.core.exchange import Consumer, Exchange
 from gatewright.core.surface import Dialect
 from gatewright.dialects import DIALECTS
 from gatewright.pipeline.expressions import compile_expression
-from gatewright.pipeline.facts import FACTS, facts_of, request_of
+from gatewright.pipeline.facts import FACTS, decoded_request, facts_of, request_of
 from gatewright.translate.hub import read_wish
 from gatewright.translate.identity import parse_fields
 
@@ -190,6 +190,12 @@ MEDIA = "[request.images, request.audio, request.videos, request.documents]"
             [1, 0, 0, 0],
         ),
         ("openai.chat", user({"type": "file", "file": {"file_id": "file-1"}}), [1, 0, 0, 1]),
+        ("openai.chat", user({"type": "text", "text": "a"} | PICTURE | {"type": "text"}), [1, 0, 0, 0]),
+        (
+            "anthropic.messages",
+            user({"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf?c.png"}}),
+            [0, 0, 0, 1],
+        ),
         (
             "openai.responses",
             {
@@ -240,11 +246,14 @@ MEDIA = "[request.images, request.audio, request.videos, request.documents]"
                             {"inline_data": {"mime_type": "image/png", "data": "AA=="}},
                             {"inlineData": {"mimeType": "video/mp4", "data": "AA=="}},
                             {"fileData": {"fileUri": "gs://a/b"}},
+                            {"fileData": {"fileUri": "gs://a/b.PNG"}},
+                            {"fileData": {"fileUri": "gs://a/b.txt"}},
+                            {"text": "a", "inlineData": {"mimeType": "image/png", "data": "AA=="}},
                         ]
                     }
                 ]
             },
-            [2, 0, 1, 1],
+            [4, 0, 1, 3],
         ),
         (
             "bedrock.converse",
@@ -319,6 +328,7 @@ def test_a_request_that_a_filter_changed_is_decoded_anew() -> None:
     x = exchange({"messages": [USER]})
     assert fact("request.max_tokens", x) is None
     x.fields = x.fields | {"max_tokens": msgspec.Raw(b"5")}
+    assert decoded_request(x) is None
     assert fact("request.max_tokens", x) == 5
 
 
@@ -326,7 +336,9 @@ def test_a_translation_takes_over_what_was_decoded_and_facts_what_it_decoded() -
     x = exchange()
     reader = Reader(x)
     assert isinstance(x.dialect, Dialect)
+    assert decoded_request(x) is None
     request = request_of(x)
+    assert decoded_request(x) is request
     x.wish = read_wish(
         x.dialect,
         x.fields,
