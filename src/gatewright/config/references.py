@@ -1,7 +1,8 @@
 """References: `${env:NAME}` and `${file:/path}` inside text stand for a value that is kept elsewhere.
 
 Text that holds a reference becomes a `Secret` as a whole (`Bearer ${env:KEY}` too); a field of plain text reveals it
-when it is checked. `$${` writes a literal `${`. What was put in is never searched for references again.
+when it is checked. `$${` writes a literal `${`. What was put in is never searched for references again. Templates over
+claims are left as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ UNRESOLVED: Final = Secret("")
 """Stands, by identity, for text whose reference failed: the failure is reported once, and nothing else about it."""
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+_TEMPLATE: Final = re.compile(r"identity\.(?:issuers\..+|introspection|certificates)\.consumer\Z")
+"""Where `${…}` stands for a claim (`pipeline.consumer_mapping`), which is known only as a caller comes."""
 _SPELLINGS: Final = "write ${env:NAME} or ${file:/path}, or $${ for a literal ${"
 
 
@@ -31,7 +34,7 @@ def expand(node: Node, path: str, resolve: Resolve, problems: list[ConfigError])
         return {key: expand(child, join(path, key), resolve, problems) for key, child in value.items()}
     if isinstance(value, list):
         return [expand(child, join(path, index), resolve, problems) for index, child in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
+    if not isinstance(value, str) or "${" not in value or _TEMPLATE.match(path):
         return value
     text, reasons = expand_text(value, resolve)
     problems.extend(ConfigError(path, reason, node.file, node.line) for reason in reasons)

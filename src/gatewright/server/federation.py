@@ -126,6 +126,11 @@ def _is_jwt(credential: bytes) -> bool:
     return credential[:3] == b"eyJ" and b"." in credential
 
 
+def build_fetcher(loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: TaskGroup) -> Fetcher:
+    """A fetcher with pools of its own."""
+    return Fetcher(build_pools(loop, deadlines, tasks).send)
+
+
 def build_pools(loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: TaskGroup) -> UpstreamPools:
     """Pools for a Fetcher (`Fetcher(pools.send)`), which read no more than a document may have."""
     pools = UpstreamPools(loop, deadlines, tasks)

@@ -42,10 +42,9 @@ class IntrospectionIdentity:
 
         Raises GatewayError when it was refused a moment ago, or cannot be a credential at all.
         """
-        consumer = self._verified.find(credential, now)
-        if consumer is None and (len(credential) > MAX_BYTES or not _CREDENTIAL.match(credential)):
+        if len(credential) > MAX_BYTES or not _CREDENTIAL.match(credential):
             raise _refused("The credential is not a key of this gateway, and no opaque one either.")
-        return consumer
+        return self._verified.find(credential, now)
 
     async def find(self, credential: bytes, now: float) -> Consumer:
         """Whom it stands for, by asking. Several who come with the same share one question. Raises GatewayError."""

@@ -20,7 +20,17 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.identities import TrustedIssuer
-from gatewright.pipeline.jwt import KeyRing, Unverified, check_algorithm, parse, parse_keys, refused, shorten, verify
+from gatewright.pipeline.jwt import (
+    MAX_BYTES,
+    KeyRing,
+    Unverified,
+    check_algorithm,
+    parse,
+    parse_keys,
+    refused,
+    shorten,
+    verify,
+)
 from gatewright.server.fetch import Fetched, Fetcher, FetchFailed, Way
 from gatewright.server.verified import Verified
 
@@ -184,7 +194,8 @@ class JwtIdentity:
 
         `now` is Unix seconds. Raises GatewayError when the JWT is refused.
         """
-        consumer = self._verified.find(credential, now)
+        # What is too large is refused by `parse`, before it costs its sender's time in hashing.
+        consumer = self._verified.find(credential, now) if len(credential) <= MAX_BYTES else None
         if consumer is not None:
             return consumer
         jwt = parse(credential)

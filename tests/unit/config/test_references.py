@@ -32,6 +32,30 @@ def test_text_with_a_reference_becomes_a_secret(text: str, value: str) -> None:
     assert expand_text(text, resolve) == (Secret(value), [])
 
 
+def test_templates_over_claims_are_left_alone() -> None:
+    tree = parse_yaml(
+        "gatewright.yaml",
+        """
+identity:
+  issuers: {corp.eu: {consumer: "acme/${groups[0]}/${azp}", ca: "${env:HOST}"}}
+  introspection: {consumer: "acme/opaque/${client_id}"}
+  certificates: {consumer: "acme/${subject.OU}/${subject.CN}"}
+consumer: "${azp}"
+""",
+        problems := [],
+    )
+    assert tree is not None
+    assert expand(tree, "", resolve, problems) == {
+        "identity": {
+            "issuers": {"corp.eu": {"consumer": "acme/${groups[0]}/${azp}", "ca": Secret("h")}},
+            "introspection": {"consumer": "acme/opaque/${client_id}"},
+            "certificates": {"consumer": "acme/${subject.OU}/${subject.CN}"},
+        },
+        "consumer": UNRESOLVED,
+    }
+    assert [problem.path for problem in problems] == ["consumer"]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("plain", "plain"), ("$HOME and $5", "$HOME and $5"), ("$${env:KEY}", "${env:KEY}"), ("$$", "$$"), ("{x}", "{x}")],
