@@ -1,137 +1,77 @@
-"""Token buckets in memory behave as a plain calculation does, whatever is taken, given and waited for."""
+"""Counters in memory: how many are kept, and which are forgotten first."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from gatewright.core.counting import Allowance, Grant, Kind, Refused
 from gatewright.store import memory
 from gatewright.store.memory import MemoryCounters
 from gatewright.testing.clock import FakeClock
 
 
-def counters() -> tuple[FakeClock, MemoryCounters]:
-    clock = FakeClock()
-    return clock, MemoryCounters(clock)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    monkeypatch.setattr(memory, "_MAX_KEYS", 4)
+    return FakeClock(6_000_000.0)
 
 
-def test_a_bucket_is_full_at_first_and_empties() -> None:
-    _, buckets = counters()
-    assert buckets.left("k", 3, 60) == 3
-    assert [buckets.take("k", 1, 3, 60) for _ in range(4)] == [0, 0, 0, pytest.approx(20)]
-    assert buckets.left("k", 3, 60) == 0
+def sliding(key: str) -> Allowance:
+    return Allowance(key, Kind.SLIDING, 10, 60.0)
 
 
-def test_what_was_taken_flows_back_evenly_up_to_the_capacity() -> None:
-    clock, buckets = counters()
-    for _ in range(3):
-        buckets.take("k", 1, 3, 60)
-    clock.advance(30)
-    assert buckets.left("k", 3, 60) == pytest.approx(1.5)
-    clock.advance(10_000)
-    assert buckets.left("k", 3, 60) == 3
+def budget(key: str, ends_at: float = float("inf")) -> Allowance:
+    return Allowance(key, Kind.BUDGET, 10, ends_at=ends_at)
 
 
-def test_the_wait_it_tells_is_enough() -> None:
-    clock, buckets = counters()
-    buckets.take("k", 10, 10, 1)
-    wait_s = buckets.take("k", 4, 10, 1)
-    clock.advance(wait_s + 1e-9)
-    assert buckets.take("k", 4, 10, 1) == 0
+def use(counters: MemoryCounters, allowance: Allowance) -> bool:
+    grant = counters.reserve([allowance], [1])
+    if isinstance(grant, Grant):
+        counters.settle(grant, [1])
+    return isinstance(grant, Grant)
 
 
-def test_a_refusal_takes_nothing() -> None:
-    _, buckets = counters()
-    buckets.take("k", 8, 10, 1)
-    assert buckets.take("k", 5, 10, 1) > 0
-    assert buckets.left("k", 10, 1) == 2
+def test_the_free_ones_are_forgotten_first(clock: FakeClock) -> None:
+    counters = MemoryCounters(clock)
+    use(counters, budget("over", clock() + 30))
+    use(counters, budget("lasts"))
+    clock.advance(40)
+    use(counters, sliding("young"))
+    counters.reserve([budget("held")], [1])
+    assert use(counters, sliding("new"))
+    assert set(counters._rows) == {"lasts", "young", "held", "new"}
 
 
-def test_more_than_the_capacity_waits_for_a_full_bucket_and_leaves_a_debt() -> None:
-    clock, buckets = counters()
-    buckets.take("k", 1, 10, 10)
-    assert buckets.take("k", 25, 10, 10) == pytest.approx(1)
-    clock.advance(1)
-    assert buckets.take("k", 25, 10, 10) == 0
-    assert buckets.left("k", 10, 10) == -15
-    assert buckets.take("k", 1, 10, 10) == pytest.approx(16)
-
-
-def test_giving_back_and_taking_after_the_fact() -> None:
-    _, buckets = counters()
-    buckets.take("k", 5, 10, 1)
-    buckets.give("k", 2, 10, 1)
-    assert buckets.left("k", 10, 1) == 7
-    buckets.give("k", 100, 10, 1)
-    assert buckets.left("k", 10, 1) == 10
-    buckets.give("k", -30, 10, 1)
-    assert buckets.left("k", 10, 1) == -20
-    buckets.give("new", -4, 10, 1)
-    assert buckets.left("new", 10, 1) == 6
-
-
-def test_a_debt_is_counted_from_a_full_bucket_however_long_the_exchange_took() -> None:
-    clock, buckets = counters()
-    buckets.take("k", 40, 100, 60)
-    clock.advance(600)
-    buckets.give("k", -960, 100, 60)
-    assert buckets.left("k", 100, 60) == -860
-
-
-def test_a_changed_limit_is_held_from_the_next_look_on() -> None:
-    _, buckets = counters()
-    buckets.take("k", 5, 10, 1)
-    assert buckets.left("k", 3, 1) == 3
-    assert buckets.take("k", 4, 3, 1) == 0
-    assert buckets.left("k", 3, 1) == -1
-
-
-def test_full_buckets_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_MAX_KEYS", 3)
-    clock, buckets = counters()
+def test_then_a_sliding_one_that_is_free_soonest(clock: FakeClock) -> None:
+    counters = MemoryCounters(clock)
     for key in "ab":
-        buckets.take(key, 1, 10, 10)
-    buckets.take("debt", 20, 10, 10)
-    clock.advance(5)
-    buckets.take("c", 1, 10, 10)
-    assert set(buckets._buckets) == {"debt", "c"}
-    assert buckets.left("debt", 10, 10) == -5
+        use(counters, sliding(key))
+        use(counters, budget(key * 2))
+        clock.advance(10)
+    use(counters, sliding("c"))
+    assert set(counters._rows) == {"aa", "b", "bb", "c"}
 
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["take", "give", "wait", "left"]),
-        st.sampled_from(["k", "l"]),
-        st.integers(0, 40),
-    ),
-    max_size=40,
-)
+def test_never_a_budget_so_what_has_no_room_is_refused_until_there_is_some(clock: FakeClock) -> None:
+    problems: list[str] = []
+    counters = MemoryCounters(clock, on_problem=problems.append)
+    for key in "abcd":
+        assert use(counters, budget(key, clock() + 100))
+    for _ in range(2):
+        assert counters.reserve([sliding("new")], [1]) == Refused(0, 0, 1.0)
+        assert counters.reserve([budget("new")], [1]) == Refused(0, 0, 1.0)
+    assert len(problems) == 1
+    assert counters.used([budget(key) for key in "abcd"]) == [1, 1, 1, 1]
+    clock.advance(101)
+    assert use(counters, budget("new"))
 
 
-@settings(max_examples=200)
-@given(STEPS, st.integers(1, 20), st.integers(1, 8))
-def test_agrees_with_a_plain_calculation(steps: list[tuple[str, str, int]], capacity: int, per_s: int) -> None:
-    clock, buckets = counters()
-    levels: dict[str, float] = {"k": capacity, "l": capacity}
-    for what, key, amount in steps:
-        if what == "wait":
-            clock.advance(amount / 16)
-            for name in levels:
-                levels[name] = min(capacity, levels[name] + amount / 16 * capacity / per_s)
-        elif what == "give":
-            buckets.give(key, amount - 10, capacity, per_s)
-            levels[key] = min(capacity, levels[key] + amount - 10)
-        elif what == "take":
-            # A hair's breadth from the edge either verdict is right.
-            if abs(levels[key] - min(amount, capacity)) > 1e-6 or amount == 0:
-                wait_s = buckets.take(key, amount, capacity, per_s)
-                if levels[key] >= min(amount, capacity):
-                    assert wait_s == 0
-                    levels[key] -= amount
-                else:
-                    missing: Any = min(amount, capacity) - levels[key]
-                    assert wait_s == pytest.approx(missing * per_s / capacity)
-        assert buckets.left(key, capacity, per_s) == pytest.approx(levels[key], abs=1e-6)
+def test_making_room_spares_what_the_same_call_takes_from(clock: FakeClock) -> None:
+    counters = MemoryCounters(clock)
+    for key in "abc":
+        use(counters, budget(key))
+    both = [sliding("first"), sliding("second")]
+    assert isinstance(counters.reserve(both, [1, 1]), Refused), "the first is new, free and needed"
+    use(counters, sliding("first"))
+    clock.advance(0.5)
+    assert counters.used([budget("a"), sliding("first")]) == [1, 1]
