@@ -1,0 +1,160 @@
+"""Budgets that the admin API keeps: policies of the filter `budget`, added to those of the configuration.
+
+A document here is what a policy is there, without its `filter`: a name, what it applies to, and the filter's settings.
+The names of all budgets must differ, since spending is kept under them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Engine, Row, delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gatewright.config.documents import Selector
+from gatewright.config.problems import ConfigError
+from gatewright.control.actor import Actor
+from gatewright.control.audit import append
+from gatewright.control.document_secrets import MAX_DEPTH_OF_SETTINGS, depth_of
+from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.store.database import reading
+from gatewright.store.revisions import raise_revision
+from gatewright.store.tables import BUDGETS
+from gatewright.telemetry.records import BudgetState
+
+_NANO: Final = 1_000_000_000
+SUBJECT: Final = "budgets"
+"""Of the revision that every change raises."""
+
+
+class BudgetPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A budget: a policy of the filter `budget`."""
+
+    name: str
+    """Under which its spending is kept; a new name begins at nothing spent."""
+    on: Selector = Selector()
+    """What it applies to; default is every exchange."""
+    config: dict[str, Any]
+    """The settings of the filter `budget`. A secret in it (`webhook`) is written as a reference."""
+
+
+class ManagedBudget(Struct, frozen=True):
+    """A budget as it is kept."""
+
+    policy: BudgetPolicy
+    """What was asked for."""
+    changed_at: int
+    """When it was made or changed last, in Unix seconds."""
+
+
+class BudgetSpending(Struct, frozen=True):
+    """How much of a budget one of those that share it has used in the present window."""
+
+    who: str
+    """A consumer's path, or whatever `by` or `expression` gives."""
+    window: str
+    """The calendar window, as `2026-11` or `total`."""
+    ends_at: int | None
+    """When it ends, in Unix seconds; none for `total`."""
+    limit_usd: float
+    """What may be spent in the window."""
+    used_usd: float
+    """What is spent and reserved."""
+
+    @classmethod
+    def of(cls, state: BudgetState) -> BudgetSpending:
+        """The same as a worker reports it."""
+        ends_at = int(state.ends_at) if math.isfinite(state.ends_at) else None
+        return cls(state.who, state.window, ends_at, state.limit_nano / _NANO, state.used_nano / _NANO)
+
+
+Validate = Callable[[BudgetPolicy], Sequence[ConfigError]]
+"""Everything that is wrong with a policy, among the others that are served."""
+
+
+class Budgets:
+    """The budgets of one database. `validate` is asked before each change; `now` gives Unix seconds."""
+
+    def __init__(self, engine: Engine, *, validate: Validate, now: Callable[[], float]) -> None:
+        self._engine, self._validate, self._now = engine, validate, now
+
+    def list(self, *, after: str = "", limit: int | None = None) -> list[ManagedBudget]:
+        """Budgets by name; `after` goes on behind the last one of a page."""
+        query = select(BUDGETS).where(BUDGETS.c.name > after).order_by(BUDGETS.c.name).limit(limit)
+        with reading(self._engine) as connection:
+            return [_budget_of(row) for row in connection.execute(query)]
+
+    def get(self, name: str) -> ManagedBudget:
+        """One budget. Raises NotFound."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
+        if row is None:
+            raise _absent(name)
+        return _budget_of(row)
+
+    def create(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
+        """Keep a new budget. Raises Conflict where there is one of that name, and Unacceptable."""
+        self._check(policy)
+        made = ManagedBudget(policy, int(self._now()))
+        try:
+            with self._engine.begin() as connection:
+                raise_revision(connection, SUBJECT)
+                connection.execute(
+                    BUDGETS.insert().values(name=policy.name, document=_stored(policy), changed_at=made.changed_at)
+                )
+                append(connection, actor, "budget.create", f"budget/{policy.name}", None, policy)
+        except IntegrityError:
+            raise Conflict(f"there is a budget `{policy.name}` already; change that one") from None
+        return made
+
+    def replace(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
+        """Put another document in the place of a budget; what is spent stays. Raises NotFound and Unacceptable."""
+        self._check(policy)
+        made = ManagedBudget(policy, int(self._now()))
+        with self._engine.begin() as connection:
+            raise_revision(connection, SUBJECT)
+            row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == policy.name)).one_or_none()
+            if row is None:
+                raise _absent(policy.name)
+            values = {"document": _stored(policy), "changed_at": made.changed_at}
+            connection.execute(update(BUDGETS).where(BUDGETS.c.name == policy.name).values(values))
+            append(connection, actor, "budget.replace", f"budget/{policy.name}", _budget_of(row).policy, policy)
+        return made
+
+    def delete(self, actor: Actor, name: str) -> None:
+        """Keep a budget no longer. Raises NotFound."""
+        with self._engine.begin() as connection:
+            raise_revision(connection, SUBJECT)
+            row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
+            if row is None:
+                raise _absent(name)
+            connection.execute(delete(BUDGETS).where(BUDGETS.c.name == name))
+            append(connection, actor, "budget.delete", f"budget/{name}", _budget_of(row).policy, None)
+
+    def _check(self, policy: BudgetPolicy) -> None:
+        if depth_of(policy.config) > MAX_DEPTH_OF_SETTINGS:
+            raise Unacceptable("`config` is nested too deeply; no setting of a budget is")
+        if errors := self._validate(policy):
+            raise Unacceptable("the budget has errors; nothing was changed", errors)
+
+
+def as_policies(budgets: Sequence[ManagedBudget]) -> list[dict[str, Any]]:
+    """The budgets as entries for `policies`, in the order of their names; references are not resolved."""
+    return [{"filter": "budget", **_stored(budget.policy)} for budget in budgets]
+
+
+def _absent(name: str) -> NotFound:
+    return NotFound(f"there is no budget `{name}` here; one of the configuration is changed there")
+
+
+def _stored(policy: BudgetPolicy) -> dict[str, Any]:
+    stored: dict[str, Any] = msgspec.to_builtins(policy)
+    return stored
+
+
+def _budget_of(row: Row[Any]) -> ManagedBudget:
+    return ManagedBudget(msgspec.convert(row.document, BudgetPolicy), row.changed_at)

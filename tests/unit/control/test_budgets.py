@@ -1,0 +1,109 @@
+"""Budgets that are kept: checked, audited, and ready to be merged into what is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Engine
+from tests.control.admin_api import check_budget
+
+from gatewright.config.documents import Policy, Selector
+from gatewright.control.actor import Actor
+from gatewright.control.audit import list_records
+from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending, as_policies
+from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.store.database import reading
+from gatewright.store.revisions import read_revision
+from gatewright.telemetry.records import BudgetState
+from gatewright.testing.clock import FakeClock
+
+ME = Actor("ops", "operator", "api 192.0.2.7")
+
+
+@pytest.fixture
+def engine(database: Engine) -> Engine:
+    return database
+
+
+@pytest.fixture
+def budgets(engine: Engine) -> Budgets:
+    return Budgets(engine, validate=check_budget, now=FakeClock(5_000.0))
+
+
+def policy(name: str = "monthly", **config: Any) -> BudgetPolicy:
+    return BudgetPolicy(name=name, on=Selector(consumers=["acme/*"]), config={"usd": 10, **config})
+
+
+def revision(engine: Engine) -> int | None:
+    with reading(engine) as connection:
+        return read_revision(connection, "budgets")
+
+
+def test_a_budget_is_kept_as_it_was_given(budgets: Budgets) -> None:
+    made = budgets.create(ME, policy(per="week"))
+    assert made.changed_at == 5_000
+    assert budgets.get("monthly") == made
+    assert budgets.list() == [made]
+
+
+def test_every_change_raises_the_revision_and_is_audited(budgets: Budgets, engine: Engine) -> None:
+    assert revision(engine) is None
+    budgets.create(ME, policy())
+    budgets.replace(ME, policy(per="day"))
+    budgets.delete(ME, "monthly")
+    assert revision(engine) == 3
+    records = list_records(engine)
+    assert [record.action for record in records] == ["budget.delete", "budget.replace", "budget.create"]
+    assert {record.subject for record in records} == {"budget/monthly"}
+    replaced = records[1]
+    assert msgspec.json.decode(replaced.before)["config"] == {"usd": 10}
+    assert msgspec.json.decode(replaced.after)["config"] == {"usd": 10, "per": "day"}
+    assert bytes(records[0].after) == b"null"
+
+
+def test_what_is_refused_changes_nothing(budgets: Budgets, engine: Engine) -> None:
+    kept = budgets.create(ME, policy())
+    with pytest.raises(Conflict):
+        budgets.create(ME, policy(usd=20))
+    with pytest.raises(Unacceptable) as refused:
+        budgets.replace(ME, policy(usd=-1, colour="red"))
+    assert [error.path for error in refused.value.errors] == ["config.colour", "config.usd"]
+    with pytest.raises(NotFound):
+        budgets.replace(ME, policy("absent"))
+    with pytest.raises(NotFound):
+        budgets.delete(ME, "absent")
+    assert budgets.list() == [kept]
+    assert revision(engine) == 1
+    assert len(list_records(engine)) == 1
+
+
+def test_settings_beyond_all_depth_are_refused(budgets: Budgets) -> None:
+    deep: Any = {}
+    for _ in range(5_000):
+        deep = {"x": deep}
+    with pytest.raises(Unacceptable, match="too deeply"):
+        budgets.create(ME, policy(per=deep))
+
+
+def test_pages_go_by_name(budgets: Budgets) -> None:
+    for name in ("c", "a", "b"):
+        budgets.create(ME, policy(name))
+    assert [budget.policy.name for budget in budgets.list(limit=2)] == ["a", "b"]
+    assert [budget.policy.name for budget in budgets.list(after="b", limit=2)] == ["c"]
+
+
+def test_budgets_become_policies_of_their_filter(budgets: Budgets) -> None:
+    budgets.create(ME, policy("b", webhook="${env:HOOK}"))
+    budgets.create(ME, policy("a"))
+    first, second = (msgspec.convert(entry, Policy) for entry in as_policies(budgets.list()))
+    assert (first.filter, first.name, second.name) == ("budget", "a", "b")
+    assert first.on.consumers == ["acme/*"]
+    assert second.config["webhook"] == "${env:HOOK}", "references are resolved where the document is served"
+
+
+@pytest.mark.parametrize(("ends_at", "shown"), [(1_800_000_000.0, 1_800_000_000), (float("inf"), None)])
+def test_spending_is_told_in_dollars(ends_at: float, shown: int | None) -> None:
+    state = BudgetState("monthly", "acme/a/b", "2026-11", ends_at, 10_000_000_000, 2_500_000_000)
+    assert BudgetSpending.of(state) == BudgetSpending("acme/a/b", "2026-11", shown, 10.0, 2.5)
