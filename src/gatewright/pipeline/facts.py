@@ -277,6 +277,7 @@ def _may_be_image(source: Source) -> bool:
 def _count_json(value: Any, found: Media, depth: int = 0) -> None:
     """Count media in JSON that no codec reads, by how they are called there."""
     if depth > _MAX_DEPTH:
+        found.images += 1  # no API has anything so deep; it could be whatever
         return
     if isinstance(value, list):
         for item in value:

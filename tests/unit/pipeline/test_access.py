@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
+from gateways import Answer, World
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.config.access import AccessRule
 from gatewright.config.problems import ConfigError
+from gatewright.core.chat import ChatRequest
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import ANONYMOUS, Consumer, Exchange, Scopes
 from gatewright.dialects import DIALECTS
 from gatewright.pipeline import access as module
 from gatewright.pipeline.access import Access, build_access, find_surface_error, limit_member, parse_network
 from gatewright.pipeline.expressions import ExpressionError
+from gatewright.pipeline.lifecycle import open_exchange
 from gatewright.translate.identity import parse_fields
 
 SURFACES = {surface.name: (surface, dialect) for dialect in DIALECTS for surface in dialect.surfaces}
@@ -418,3 +422,47 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(access._own_rules) <= 3
     assert not any(len(key[0]) > 256 for key in access._verdicts)
     assert all(verdict is None or len(verdict.addresses) <= 3 for verdict in access._verdicts.values())
+
+
+# -- in an exchange ---------------------------------------------------------------------------------------------------
+
+
+def opened(world: World, rule: dict[str, Any], body: bytes, decoded: list[int] | None = None) -> Exchange:
+    model = {"targets": [{"provider": "c", "model": "claude"}]}
+    snapshot = world.snapshot(
+        {"providers": {"c": {"type": "claude"}}, "models": {"m": model}, "access": [{"name": "r"} | rule]}
+    )
+    x = world.exchange(snapshot, body)
+    x.surface, dialect = SURFACES["chat_completions"]
+    assert dialect.chat is not None
+    decode = dialect.chat.decode_request
+
+    def counting(*arguments: Any) -> ChatRequest:
+        if decoded is not None:
+            decoded.append(1)
+        return decode(*arguments)
+
+    codec = msgspec.structs.replace(dialect.chat, decode_request=counting)
+    x.dialect = msgspec.structs.replace(dialect, chat=codec)
+    world.script = [Answer(200, b'{"type": "message", "role": "assistant", "content": [], "model": "claude"}')]
+    asyncio.run(open_exchange(x, x.dialect, world.ports, world.send))
+    return x
+
+
+BODY = b'{"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}'
+
+
+def test_a_refused_call_sends_nothing() -> None:
+    world = World(0.0)
+    with pytest.raises(GatewayError) as refused:
+        opened(world, {"max_tokens": 4}, BODY)
+    assert refused.value.kind is Kind.FORBIDDEN
+    assert world.sent == []
+
+
+@pytest.mark.parametrize("rule", [{}, {"max_tokens": 5, "images": False, "when": "request.tools == 0"}])
+def test_a_translated_call_is_decoded_once_whatever_the_rules_ask(rule: dict[str, Any]) -> None:
+    world, decoded = World(0.0), list[int]()
+    opened(world, rule, BODY, decoded)
+    assert len(world.sent) == 1
+    assert len(decoded) == 1

@@ -289,6 +289,21 @@ def test_media_wherever_they_stand(dialect: str, body: dict[str, Any], media: li
     assert fact(MEDIA, exchange({"model": "m"} | body, dialect)) == media
 
 
+def test_depth_hides_nothing() -> None:
+    picture = b'{"type": "image"}'
+    for depth in (1, 10, 30, 400):
+        part = b'{"type": "unknown", "content": ' + b"[" * depth + picture + b"]" * depth + b"}"
+        x = exchange(b'{"messages": [{"role": "user", "content": [' + part + b"]}]}", "anthropic.messages")
+        assert fact("request.images", x) == 1
+
+
+def test_json_too_deep_to_be_read_is_refused() -> None:
+    part = b'{"type": "unknown", "content": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    with pytest.raises(GatewayError) as refused:
+        fact("request.images", exchange(b'{"messages": [{"role": "user", "content": [' + part + b"]}]}"))
+    assert refused.value.kind is Kind.MALFORMED_REQUEST
+
+
 def test_half_a_surrogate_pair_hides_nothing() -> None:
     part = b'{"type": "document", "title": "\\ud800", "source": {"type": "content", "content": [{"type": "image"}]}}'
     x = exchange(b'{"messages": [{"role": "user", "content": [' + part + b"]}]}", "anthropic.messages")
