@@ -28,8 +28,16 @@ from gatewright.pipeline.identities import build_identities
 from gatewright.server import issuers
 from gatewright.server.federation import Federation, build_pools
 from gatewright.server.fetch import Fetcher
+from gatewright.testing import answers
+from gatewright.testing.gateway import GatewayProcess
+from gatewright.testing.upstream import ScriptedUpstream
 
 SCRIPT: Final = Path(__file__).parents[1] / "node" / "oidc_provider.mjs"
+
+BODY: Final = b'{"model":"m","messages":[{"role":"user","content":"Hello"}]}'
+CALL: Final = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b"
+)
 
 pytestmark = [pytest.mark.sockets, pytest.mark.node]
 
@@ -250,3 +258,34 @@ def test_a_wrong_password_of_the_gateway_is_no_fault_of_the_caller(provider: Oid
         assert "status 401" in str(error.cause)
 
     run(Identity(introspection=asked), test)
+
+
+def test_a_gateway_that_trusts_it(provider: OidcProvider, upstream: ScriptedUpstream) -> None:
+    """From the configuration file to the access log, through two workers that have fetched nothing before."""
+    upstream.always(answers.as_openai)
+    config = {
+        "providers": {"up": {"type": "openai_compatible", "url": upstream.url}},
+        "models": {"m": {"targets": [{"provider": "up"}]}},
+        "log": {"access": "json"},
+        "identity": {
+            "issuers": {
+                "corp": {
+                    "issuer": provider.issuer,
+                    "audience": [provider.audience],
+                    "consumer": "acme/${groups[0]}/${client_id}",
+                }
+            }
+        },
+    }
+    good, bad = provider.jwt(), provider.jwt(audience="urn:mail")
+    with GatewayProcess(config, arguments=["--workers", "2"]) as gateway:
+        for credential, status in ((good, 200), (bad, 401), (b"gw-nothing", 401), (good, 200), (good[:-9], 401)):
+            for _ in range(4):
+                with gateway.connect() as client:
+                    client.send(CALL % (credential, len(BODY), BODY))
+                    answer = client.receive()
+                assert answer.status == status, answer
+        gateway.wait_for(lambda: len(gateway.access_log()) == 20)
+        assert {line.get("consumer") for line in gateway.access_log() if line["status"] == 200} == {
+            "acme/search/indexer"
+        }

@@ -123,3 +123,8 @@ class Identity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom client certificates stand for; without it a certificate admits to the listener and no further."""
     end_user: EndUser = EndUser()
     """How an application says for which of its users it calls."""
+
+    @property
+    def recognises_callers(self) -> bool:
+        """Whether there are callers without a key who are told apart."""
+        return bool(self.issuers) or self.introspection is not None or self.certificates is not None

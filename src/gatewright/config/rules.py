@@ -59,13 +59,20 @@ def _open_door(document: Gateway) -> Iterator[ConfigError]:
         host, _ = parse_address(document.listen)
     except ValueError:
         return
-    if document.anonymous is None and not document.consumers and not is_loopback(host):
+    has_callers = bool(document.consumers) or document.identity.recognises_callers
+    if document.anonymous is None and not has_callers and not is_loopback(host):
         yield ConfigError(
             "listen",
             f"{document.listen} can be reached from the network, but no consumers are configured, so nobody could "
             "call or everybody could; add `consumers` with their keys, or `anonymous: true` to serve whoever "
             "reaches it, or listen on 127.0.0.1",
         )
+
+
+def _certificates(document: Gateway) -> Iterator[ConfigError]:
+    if document.identity.certificates is not None and (document.tls is None or document.tls.client_ca is None):
+        message = "clients are not asked for a certificate; set `tls.client_ca` to the authority that signs theirs"
+        yield ConfigError("identity.certificates", message)
 
 
 def _origins(document: Gateway) -> Iterator[ConfigError]:
@@ -158,6 +165,8 @@ def _unmatched_selectors(document: Gateway) -> Iterator[ConfigError]:
     consumers = ["/".join(names) for _, names, _ in _consumers(document)]
     for place, selector in _selector_entries(document):
         is_model = ".models[" in place
+        if not is_model and document.identity.recognises_callers:
+            continue  # a claim may name any consumer
         published = document.models if is_model else consumers
         if selector and not any(_overlap(selector, name) for name in published):
             kind = "model" if is_model else "consumer"
@@ -167,7 +176,7 @@ def _unmatched_selectors(document: Gateway) -> Iterator[ConfigError]:
 
 
 def _nobody_can_call(document: Gateway) -> Iterator[ConfigError]:
-    if document.anonymous or any(True for _ in _key_hashes(document)):
+    if document.anonymous or document.identity.recognises_callers or any(True for _ in _key_hashes(document)):
         return
     if document.consumers:
         message = "no application has a key, so nobody can call; `gatewright key` makes one"
@@ -221,7 +230,8 @@ def _overlap(one: str, other: str) -> bool:
 _Rule = Callable[[Gateway], Iterator[ConfigError]]
 _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset({"listen", "admin"}), _addresses),
-    (frozenset({"listen", "consumers", "anonymous"}), _open_door),
+    (frozenset({"listen", "consumers", "anonymous", "identity"}), _open_door),
+    (frozenset({"tls", "identity"}), _certificates),
     (frozenset(), _origins),
     (frozenset(), _provider_entries),
     (frozenset(), _model_names),

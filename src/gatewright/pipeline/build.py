@@ -59,7 +59,9 @@ def build_snapshot(
 
 def is_anonymous_allowed(document: Gateway) -> bool:
     """Whether calls without a key are served: as configured, else only when there is nobody to tell apart."""
-    return not document.consumers if document.anonymous is None else document.anonymous
+    if document.anonymous is not None:
+        return document.anonymous
+    return not document.consumers and not document.identity.recognises_callers
 
 
 def build_upstreams(

@@ -30,6 +30,12 @@ def test_an_empty_section_trusts_nobody() -> None:
     assert EndUser().header == "x-gatewright-user"
 
 
+def test_who_is_told_apart() -> None:
+    assert not Identity().recognises_callers
+    assert not Identity(end_user=EndUser(header="x-user")).recognises_callers
+    assert Identity(certificates=Certificates(consumer="a/b/c")).recognises_callers
+
+
 GOOD = {"issuer": "https://a/", "audience": ["x"], "consumer": "a/b/c"}
 
 

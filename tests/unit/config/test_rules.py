@@ -142,6 +142,25 @@ def test_the_door_is_not_left_open_by_accident(listen: str) -> None:
     assert errors(listen=listen) == []
 
 
+ISSUERS = {"issuers": {"corp": {"issuer": "https://login.example", "audience": ["gw"], "consumer": "a/b/${azp}"}}}
+
+
+def test_callers_of_an_identity_provider_are_callers() -> None:
+    only = {"consumers": {}, "policies": [{"filter": "f", "on": {"consumers": ["a/sales/*"]}}], "identity": ISSUERS}
+    assert errors(listen="0.0.0.0:8080", **only) == []
+    assert warnings(**only) == []
+    assert warnings(**only, anonymous=False) == []
+
+
+def test_certificates_must_be_asked_for() -> None:
+    certificates = {"certificates": {"consumer": "acme/search/${subject.CN}"}}
+    tls = {"certificate": "/c", "key": "/k"}
+    for given in ({}, {"tls": tls}):
+        (told,) = errors(identity=certificates, **given)
+        assert told.startswith("identity.certificates: clients are not asked for a certificate")
+    assert errors(identity=certificates, tls={**tls, "client_ca": "/a"}) == []
+
+
 def test_two_free_ports_are_two_ports() -> None:
     assert errors(listen="127.0.0.1:0", admin="127.0.0.1:0") == []
 

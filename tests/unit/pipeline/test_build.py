@@ -79,6 +79,13 @@ def test_who_may_call_without_a_key(anonymous: bool | None, consumers: dict[str,
     assert World().snapshot(document(anonymous=anonymous, consumers=consumers)).anonymous is served
 
 
+def test_an_identity_provider_ends_calls_without_a_key() -> None:
+    issuer = {"issuer": "https://login.example", "audience": ["gw"], "consumer": "acme/x/${azp}"}
+    given = document(consumers={}, identity={"issuers": {"corp": issuer}})
+    assert not World().snapshot(given).anonymous
+    assert World().snapshot({**given, "anonymous": True}).anonymous
+
+
 def test_a_policys_scope_is_its_own_and_the_same_after_a_reload() -> None:
     given = document(policies=[{"filter": "probe"}, {"filter": "probe", "name": "hard"}, {"filter": "probe"}])
     SCOPES.clear()
