@@ -9,15 +9,19 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import uvloop
 
 from gatewright.cli.catalogue import with_catalogue
+from gatewright.cli.control_checks import Checks
 from gatewright.cli.control_command import ControlOptions, parse_options
 from gatewright.cli.egress import apply_egress_proxy
 from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
 from gatewright.control.access_log import AccessLog
+from gatewright.control.administration import Sources
+from gatewright.control.managed_files import extra_sources, managed_sources
 from gatewright.control.process import ControlProcess
 from gatewright.control.reading import Reading
 from gatewright.control.trial import build_for_trial
@@ -25,13 +29,35 @@ from gatewright.server.local_children import LocalChild, bind_local_models
 from gatewright.telemetry.log import Log, capture_standard_logging
 
 
-def build_reading(options: ControlOptions, log: Log) -> Reading | None:
-    """How the configuration is read again; None when there is no file."""
-    if not options.config:
-        return None
+def build_reading(options: ControlOptions, log: Log) -> Reading:
+    """How the configuration is read again."""
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
-    source = FileSource(options.config, environment=environment, overrides=options.overrides)
+    source = FileSource(lambda: sources_of(options), environment=environment, overrides=options.overrides)
     return Reading(source, lambda document: check(document, options.local_children, environment), log)
+
+
+def build_sources(options: ControlOptions) -> Sources:
+    """What administration asks about the configuration."""
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
+    checks = Checks(
+        options.state,
+        lambda: sources_of(options),
+        environment,
+        lambda document: check(document, options.local_children, environment),
+    )
+    return Sources(
+        state=options.state,
+        check=checks.document,
+        check_budget=checks.budget,
+        read_files=checks.read_files if options.config else None,
+    )
+
+
+def sources_of(options: ControlOptions) -> list[Path]:
+    """The files that make the configuration: those it was started with, and what the admin API keeps."""
+    if options.config:
+        return [*options.config, *extra_sources(options.state)]
+    return managed_sources(options.state)
 
 
 def check(document: Gateway, local_children: Sequence[LocalChild], environment: Mapping[str, str]) -> Gateway:
@@ -57,6 +83,7 @@ def main() -> None:
         reading=build_reading(options, log),
         access_log=AccessLog(stdout, is_terminal=os.isatty(stdout)),
         log=log,
+        sources=build_sources(options),
     )
     uvloop.run(process.run())
 

@@ -34,10 +34,10 @@ class Checked(Struct, frozen=True):
     warnings: tuple[ConfigError, ...]
 
 
-def read_files(config: Path, overrides: Mapping[str, str]) -> Loaded:
-    """Read a file or a folder. Raises InvalidConfig when there is nothing that can be read."""
+def read_files(config: Path, overrides: Mapping[str, str], *more: Path) -> Loaded:
+    """Read a file or a folder, and `more` of them. Raises InvalidConfig when there is nothing that can be read."""
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
-    return FileSource([config], environment=environment, overrides=overrides).load()
+    return FileSource(lambda: [config, *more], environment=environment, overrides=overrides).load()
 
 
 def check_loaded(loaded: Loaded, reserve: Callable[[], int] = lambda: 0) -> Checked:

@@ -25,11 +25,16 @@ from gatewright.cli.loading import Checked, check_loaded, read_files
 from gatewright.cli.models import published_rows
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.output import is_terminal, print_note
-from gatewright.cli.sources import Resolver
 from gatewright.cli.state import StateLock, default_state_dir
 from gatewright.config.documents import Gateway
-from gatewright.config.load import load
 from gatewright.config.transport import encode
+from gatewright.control.managed_files import (
+    configuration_file,
+    default_file,
+    extra_sources,
+    managed_sources,
+    write_file,
+)
 from gatewright.providers import PROVIDERS
 from gatewright.server.children import python_command
 from gatewright.server.local_children import ReservedPorts, installed_models
@@ -89,9 +94,11 @@ def serve(
 def _serve_file(
     config: Path, overrides: Mapping[str, str], workers: int, state: Path | None, ports: ReservedPorts
 ) -> int:
-    checked = check_loaded(read_files(config, overrides), ports)
-    directory = state or default_state_dir(checked.written.listen)
+    loaded = read_files(config, overrides)
+    directory = state or default_state_dir(check_loaded(loaded).written.listen)
     with StateLock(directory):
+        more = extra_sources(directory)
+        checked = check_loaded(read_files(config, overrides, *more) if more else loaded, ports)
         command = control_command([config], overrides=overrides, local_children=checked.local_children, state=directory)
         return run(checked, command, workers, directory, partial(_show, checked) if is_terminal() else _show_nothing)
 
@@ -100,10 +107,13 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
     directory = state or default_state_dir(overrides.get("listen", Gateway().listen))
     with StateLock(directory):
+        if configuration_file(directory).exists():
+            return _serve_managed(overrides, workers, directory, ports)
         key = development_key(directory)
         document = default_document(environment, PROVIDERS, installed_models(models_dir()), key.hash)
-        loaded = load([render_default(document)], Resolver(environment), overrides=overrides)
-        checked = check_loaded(loaded, ports)
+        write_file(default_file(directory), render_default(document)[1])
+        first, *more = managed_sources(directory)
+        checked = check_loaded(read_files(first, overrides, *more), ports)
         command = control_command([], overrides=overrides, local_children=checked.local_children, state=directory)
 
         def show(at: str, admin: str) -> None:
@@ -112,6 +122,14 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
                 _keep(key, directory)
 
         return run(checked, command, workers, directory, show)
+
+
+def _serve_managed(overrides: Mapping[str, str], workers: int, directory: Path, ports: ReservedPorts) -> int:
+    """Serve the version of the configuration that was last applied through the admin API."""
+    first, *more = managed_sources(directory)
+    checked = check_loaded(read_files(first, overrides, *more), ports)
+    command = control_command([], overrides=overrides, local_children=checked.local_children, state=directory)
+    return run(checked, command, workers, directory, partial(_show, checked) if is_terminal() else _show_nothing)
 
 
 def _show(checked: Checked, listen: str, admin: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,13 +45,18 @@ class Resolver:
 class FileSource:
     """Files and folders, read as one document; of a folder every `.yaml`, `.yml` and `.json` file that is not hidden.
 
-    `overrides` replaces top-level values, as given on the command line.
+    `paths` is asked each time: what the admin API keeps comes and goes. `overrides` replaces top-level values, as given
+    on the command line.
     """
 
     def __init__(
-        self, paths: Sequence[Path], *, environment: Mapping[str, str], overrides: Mapping[str, str] | None = None
+        self,
+        paths: Callable[[], Sequence[Path]],
+        *,
+        environment: Mapping[str, str],
+        overrides: Mapping[str, str] | None = None,
     ) -> None:
-        self._paths = tuple(paths)
+        self._paths = paths
         self._environment = environment
         self._overrides = dict(overrides or {})
         self._references: set[Path] = set()
@@ -77,9 +82,13 @@ class FileSource:
         """Changes whenever a file that takes part may have changed, came or went. Never raises."""
         return tuple((str(path), _stamp(path)) for path in [*self._files([]), *sorted(self._references)])
 
+    def files(self) -> list[Path]:
+        """The files themselves, those of folders included, as far as they are there."""
+        return [path for path in self._files([]) if path.is_file()]
+
     def _files(self, errors: list[ConfigError]) -> list[Path]:
         found: list[Path] = []
-        for path in self._paths:
+        for path in self._paths():
             if not path.is_dir():
                 found.append(path)
                 continue

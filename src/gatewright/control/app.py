@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import msgspec
 from litestar import HttpMethod, Litestar, MediaType, Request, Response, route
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gatewright import __version__
+from gatewright.control.admin.gate import PREFIX
 from gatewright.control.health import Readiness, judge
 from gatewright.control.metrics import Exposition
 from gatewright.core.messages import Status
@@ -54,6 +58,32 @@ def build_app(status: Callable[[], Status | None], exposition: Exposition) -> Li
         logging_config=None,
         exception_handlers={HTTPException: _render_error, Exception: _render_defect},
     )
+
+
+def with_admin(app: ASGIApp, admin: Callable[[], ASGIApp | str]) -> ASGIApp:
+    """The same with the admin API under `/admin`; while there is none, `admin` says why, and callers get 503."""
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        is_admin = scope["type"] == ScopeType.HTTP and (scope["path"] + "/").startswith(f"{PREFIX}/")
+        chosen = admin() if is_admin else app
+        if isinstance(chosen, str):
+            await _send_unavailable(send, chosen)
+        else:
+            await chosen(scope, receive, send)
+
+    return cast(ASGIApp, dispatch)
+
+
+async def _send_unavailable(send: Send, reason: str) -> None:
+    body = msgspec.json.encode({"type": "about:blank", "status": 503, "title": "Unavailable", "detail": reason})
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"retry-after", b"1"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _render_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:

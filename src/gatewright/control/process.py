@@ -9,16 +9,21 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
-from typing import Final
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final
 
 import msgspec
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
+from sqlalchemy import Engine
 
+from gatewright.config.documents import Gateway
 from gatewright.config.transport import decode
 from gatewright.control.access_log import AccessLog
-from gatewright.control.app import build_app
+from gatewright.control.administration import Administration, Environment, Sources
+from gatewright.control.app import build_app, with_admin
+from gatewright.control.budget_watch import BudgetWatch
 from gatewright.control.metrics import Exposition, GatewayCollector
 from gatewright.control.reading import Reading
 from gatewright.control.totals import Totals
@@ -26,6 +31,8 @@ from gatewright.core.messages import Configure, FrameParser, Message, Ready, Rej
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.records import Batch
 
+SERVED_S: Final = 30.0
+"""How long workers may take to serve a configuration that somebody waits for."""
 WATCH_S: Final = 1.0
 """Between two looks at the configuration's files."""
 NO_SOURCE: Final = "there is nothing to read again: the gateway was started without a configuration file"
@@ -59,6 +66,7 @@ class ControlProcess:
         reading: Reading | None,
         access_log: AccessLog,
         log: Log,
+        sources: Sources | None = None,
     ) -> None:
         self._channel, self._telemetry, self._admin = channel, telemetry, admin
         self._reading, self._access_log, self._log = reading, access_log, log
@@ -68,6 +76,13 @@ class ControlProcess:
         self._decoder = msgspec.msgpack.Decoder(Batch)
         self._reading_now = asyncio.Lock()
         self._version = 0
+        self._sources = sources
+        self._administration: Administration | None = None
+        self._served = b""
+        self._awaited: tuple[bytes, asyncio.Future[list[str]]] | None = None
+        """A document that somebody waits to be served, and what there is to say against it."""
+        self._background: set[asyncio.Task[None]] = set()
+        self._budgets = BudgetWatch(lambda: self._engine, _unix_s, self._spawn, log)
 
     async def run(self) -> None:
         """Work until the channel ends."""
@@ -78,7 +93,9 @@ class ControlProcess:
         collector = GatewayCollector(
             self._totals, lambda: self._status, lambda: self._access_log.lost_lines, resident_bytes
         )
-        server = QuietServer(_configure_server(build_app(lambda: self._status, Exposition(collector))))
+        self._loop = loop
+        app = with_admin(build_app(lambda: self._status, Exposition(collector)), self._admin_app)
+        server = QuietServer(_configure_server(app))
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(server.serve(sockets=[self._admin]))
@@ -88,6 +105,8 @@ class ControlProcess:
                 watching.cancel()
                 server.should_exit = True
                 await serving
+                for task in self._background:
+                    task.cancel()
         finally:
             self._finish(loop)
 
@@ -102,6 +121,8 @@ class ControlProcess:
         match message:
             case Status():
                 self._status = message
+                if message.last_error:
+                    self._settle_awaited([message.last_error])
                 self._totals.forget_except({pid for _, _, pid, _ in message.children})
             case Configure(version, document):
                 self._on_configured(version, document)
@@ -114,6 +135,12 @@ class ControlProcess:
         document = decode(data)
         self._version = version
         self._access_log.mode = document.log.access
+        self._budgets.configure(document)
+        if self._sources is not None:
+            self._administer(document, self._sources)
+        self._served = data
+        if self._awaited is not None and self._awaited[0] == data:
+            self._settle_awaited([])
         if self._reading is not None:
             self._reading.served = document
 
@@ -132,6 +159,58 @@ class ControlProcess:
             return
         async with self._reading_now:
             self._tell(await asyncio.to_thread(self._reading.read))
+
+    async def _read_and_wait(self) -> list[str]:
+        """Have the configuration read now, and served; what there is to say against it."""
+        if self._reading is None:
+            return [NO_SOURCE]
+        async with self._reading_now:
+            message = await asyncio.to_thread(self._reading.read)
+            if isinstance(message, Rejected) or message.document == self._served:
+                return message.errors if isinstance(message, Rejected) else []
+            self._awaited = (message.document, self._loop.create_future())
+            self._tell(message)
+            try:
+                return await asyncio.wait_for(self._awaited[1], SERVED_S)
+            except TimeoutError:
+                return ["the workers did not take it in time"]
+            finally:
+                self._awaited = None
+
+    def _settle_awaited(self, reasons: list[str]) -> None:
+        if self._awaited is not None and not self._awaited[1].done():
+            self._awaited[1].set_result(reasons)
+
+    # -- administration -----------------------------------------------------------------------------------------------
+
+    def _administer(self, document: Gateway, sources: Sources) -> None:
+        if self._administration is not None:
+            self._administration.configure(document)
+            return
+        environment = Environment(
+            sources=sources,
+            apply=lambda: asyncio.run_coroutine_threadsafe(self._read_and_wait(), self._loop).result(2 * SERVED_S),
+            budget_states=lambda: list(self._budgets.states.values()),
+            log=self._log,
+        )
+        self._administration = Administration(document, environment)
+        self._administration.start()
+
+    def _admin_app(self) -> ASGIApp | str:
+        """The admin API, or why there is none at the moment."""
+        administration = self._administration
+        if administration is None:
+            return "the gateway is starting"
+        return administration.admin or administration.problem
+
+    @property
+    def _engine(self) -> Engine | None:
+        return None if self._administration is None else self._administration.engine
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _tell(self, message: Message) -> None:
         if not self._writer.is_closing():
@@ -161,6 +240,8 @@ class ControlProcess:
         self._totals.add(batch)
         if batch.lines:
             self._access_log.add(batch.lines)
+        if batch.budgets:
+            self._budgets.take(batch.budgets)
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
@@ -169,8 +250,14 @@ class ControlProcess:
         while self._take_telemetry():
             pass
         self._telemetry.close()
+        if self._administration is not None:
+            self._administration.stop()
         self._access_log.close(_LAST_LINES_S)
         self._writer.close()
+
+
+def _unix_s() -> float:
+    return time.time()  # noqa: TID251 - the control process is where time enters
 
 
 def resident_bytes() -> int:
@@ -179,7 +266,7 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * _PAGE
 
 
-def _configure_server(app: Litestar) -> uvicorn.Config:
+def _configure_server(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",

@@ -28,7 +28,7 @@ class Counters(Protocol):
         """
         ...
 
-    def extend(self, grant: Grant, amounts: list[int]) -> Refused | None | Awaitable[Refused | None]:
+    def extend(self, grant: Grant, amounts: list[int]) -> Refused | Awaitable[Refused | None] | None:
         """Take so much more, all or none, and let the whole reservation live for another `RESERVED_S`."""
         ...
 

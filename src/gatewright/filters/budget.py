@@ -37,8 +37,8 @@ class Config(Document, frozen=True):
     per: Per = "month"
     """The window: a calendar `day`, `week` (from Monday) or `month`, or `total` for all time."""
     by: By = "consumer"
-    """Who shares the budget: each consumer (application) has its own, each organisation, team, end user, key, identity
-    provider, model, pair of consumer and model, or all exchanges one together."""
+    """Who shares the budget: each consumer (application) has its own, each organisation, team, end user, key,
+    identity provider, model, pair of consumer and model, or all exchanges one together."""
     expression: str | None = None
     """A CEL expression instead of `by`: exchanges for which it gives the same value share a budget."""
     soft: bool = False

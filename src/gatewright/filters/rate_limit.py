@@ -50,8 +50,8 @@ class Config(Document, frozen=True):
     per: Literal["second", "minute", "hour", "day", "week", "month"] = "minute"
     """The period; a month is 30 days. It slides: in no stretch of that length is more used than the limit."""
     by: By = "consumer"
-    """Who shares an allowance: each consumer (application) has its own, each organisation, team, end user, key, identity
-    provider, model, pair of consumer and model, or all exchanges one together."""
+    """Who shares an allowance: each consumer (application) has its own, each organisation, team, end user, key,
+    identity provider, model, pair of consumer and model, or all exchanges one together."""
     expression: str | None = None
     """A CEL expression instead of `by`: exchanges for which it gives the same value share an allowance, as in
     `jwt.department` or `request.headers["x-project"]`."""

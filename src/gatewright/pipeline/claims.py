@@ -156,7 +156,7 @@ def _while_running(allowance: Allowance) -> Allowance:
 
 
 def used_amounts(plan: Plan, usage: Usage | None, cost_femto_usd: int) -> list[int]:
-    """What a finished exchange used of each allowance. A request counts even when it failed; tokens it has none then."""
+    """What a finished exchange used of each allowance. A request counts even when it failed."""
     input_tokens = output_tokens = 0
     if usage is not None:
         input_tokens, output_tokens = usage.input_total, usage.output_total

@@ -1,4 +1,4 @@
-"""How much an exchange may use, told from its bytes before anybody counted: cheap, and rather too much than too little."""
+"""How much an exchange may use, told from its bytes before anybody counted: cheaply, and rather too much."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ four; the JSON around it comes on top, so the estimate errs upwards."""
 STREAM_SLICE: Final = 512
 """Output tokens reserved for a streamed answer at a time; the next slice is taken when half of this one is used."""
 WHOLE_SLICE: Final = 4_096
-"""Output tokens reserved at most for an answer that comes whole. What a client allows by `max_tokens` is mostly far more
-than it gets, and would lock others out while money remains."""
+"""Output tokens reserved at most for an answer that comes whole. What a client allows by `max_tokens` is mostly far
+more than it gets, and would lock others out while money remains."""
 _UNKNOWN_OUTPUT: Final = 1_024
 """Output tokens reserved for a whole answer whose length the client does not limit."""
 _MEDIUM_TOKENS: Final = 1_600

@@ -17,7 +17,7 @@ from gatewright.core.ports import Ports
 from gatewright.pipeline.claims import Claims, Plan
 
 _MAX_PLANS: Final = 1_000
-"""Kept per chain; beyond it they are made again. A chain is of one consumer, so more come from end users and windows."""
+"""Kept per chain; beyond it they are made again. A chain is of one consumer: more come from end users and windows."""
 
 C = TypeVar("C", bound=Document)
 

@@ -42,7 +42,7 @@ def identify(x: Exchange, ports: Ports) -> Coroutine[Any, Any, None] | None:
 
 
 def read_credential(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """The key or token a request shows; None when it shows none. Raises GatewayError on another kind of Authorization."""
+    """The key or JWT a request shows; None when it shows none. Raises GatewayError on another kind of Authorization."""
     authorization = headers.get(b"authorization")
     if authorization is not None:
         if authorization[:7].lower() != b"bearer ":

@@ -25,7 +25,7 @@ from gatewright.translate.identity import render_name
 
 
 async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget:
-    """Take what the exchange may use. Gives the target to begin with: another model's, when a budget is dry that says so.
+    """Take what the exchange may use. Gives the target to begin with: another model's, where a dry budget says so.
 
     Raises GatewayError when a limit or budget refuses.
     """

@@ -70,10 +70,13 @@ class GatewayProcess:
     ) -> None:
         variables = [f"{name}={value}" for name, value in (environment or {}).items()]
         self._command = ["env", *variables, sys.executable, "-c", _START, "serve"]
-        self._arguments, self._ready_s, self._stop_s = arguments, ready_s, stop_s
+        self._ready_s, self._stop_s = ready_s, stop_s
         self._is_temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="gatewright-"))
         self.config_file = self.directory / "gatewright.yaml"
+        self.state = self.directory / "state"
+        """Its state directory, unless `arguments` name another."""
+        self._arguments = [*arguments] if "--state" in arguments else [*arguments, "--state", str(self.state)]
         listen = {"listen": f"127.0.0.1:{free_port()}", "admin": f"127.0.0.1:{free_port()}"}
         self.config: dict[str, Any] = {**listen, **config}
         self.address = _parse_address(self.config["listen"])

@@ -1,0 +1,65 @@
+"""What the admin API asks before it changes anything: whether a configuration, or a budget, could be served here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from gatewright.cli.sources import FileSource, Resolver
+from gatewright.config.documents import Gateway
+from gatewright.config.load import Loaded, load
+from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.control.budgets import BudgetPolicy
+from gatewright.control.configurations import DOCUMENT, Files, Verdict
+from gatewright.control.managed_files import budgets_file
+
+Check = Callable[[Gateway], Gateway]
+"""The trial build of a document. Raises InvalidConfig with every error."""
+_BUDGET = "budget.json"
+"""Stands for the file of the budget that is checked, in its errors."""
+
+
+class Checks:
+    """Checks against the files that are served now. `paths` gives them."""
+
+    def __init__(
+        self, state: Path, paths: Callable[[], list[Path]], environment: Mapping[str, str], check: Check
+    ) -> None:
+        self._state, self._paths, self._environment, self._check = state, paths, environment, check
+
+    def document(self, data: bytes) -> Verdict:
+        """Everything there is to say about a configuration, with the managed budgets added to it."""
+        files = [(DOCUMENT, data)]
+        budgets = budgets_file(self._state)
+        if budgets.exists():
+            files.append((str(budgets), budgets.read_bytes()))
+        return self._judge(load(files, Resolver(self._environment)))
+
+    def budget(self, policy: BudgetPolicy) -> list[ConfigError]:
+        """Everything that is wrong with a budget, among the policies that are served."""
+        managed = budgets_file(self._state)
+        files = [(str(path), path.read_bytes()) for path in self._files() if path != managed]
+        others = msgspec.json.decode(managed.read_bytes())["policies"] if managed.exists() else []
+        policies = [other for other in others if other.get("name") != policy.name]
+        mine = {"filter": "budget", **msgspec.to_builtins(policy)}
+        files.append((str(managed), msgspec.json.encode({"policies": policies})))
+        files.append((_BUDGET, msgspec.json.encode({"policies": [mine]})))
+        return list(self._judge(load(files, Resolver(self._environment))).errors)
+
+    def read_files(self) -> Files:
+        """The files that are served, budgets of the admin API left out."""
+        return [(str(path), path.read_bytes()) for path in self._files() if path != budgets_file(self._state)]
+
+    def _files(self) -> list[Path]:
+        return FileSource(self._paths, environment=self._environment).files()
+
+    def _judge(self, loaded: Loaded) -> Verdict:
+        if loaded.document is None:
+            return Verdict(tuple(loaded.errors))
+        try:
+            self._check(loaded.document)
+        except InvalidConfig as refused:
+            return Verdict(tuple(loaded.place(refused.errors)))
+        return Verdict((), tuple(loaded.warnings))

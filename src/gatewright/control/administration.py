@@ -1,0 +1,214 @@
+"""Everything of the control process that needs the database: it opens when it can, and until then the rest goes on.
+
+Threads do the work, since a database may take its time: one books journals, one brings keys to the workers' table, one
+keeps the managed files in step. None of them stops the probes, the metrics or the workers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from gatewright.config.documents import Gateway
+from gatewright.control.admin.app import build_admin
+from gatewright.control.admin.services import AdminServices
+from gatewright.control.admin_keys import AdminKeys
+from gatewright.control.budgets import Budgets, Validate
+from gatewright.control.configurations import Configurations, Files, Verdict
+from gatewright.control.consumers import Consumers
+from gatewright.control.key_projection import POLL_S, KeyProjection
+from gatewright.control.keys import Keys
+from gatewright.control.ledger_writer import LedgerStatus, LedgerWriter
+from gatewright.control.managed_files import ManagedFiles
+from gatewright.store.database import UnusableDatabase, migrate, open_database
+from gatewright.store.secrets_file import UnusableSecret, read_or_create_secret
+from gatewright.telemetry.log import Log
+from gatewright.telemetry.records import BudgetState
+
+JOURNALS: Final = "journal"
+"""The directory of the workers' journals in a state directory."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_STOP_S: Final = 4.0
+"""How long the ledger may book on when the process ends; what is left is booked by the next one."""
+_MICRO: Final = 1_000_000
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """What is known of the configuration where files and the environment may be read."""
+
+    state: Path
+    """The state directory."""
+    check: Callable[[bytes], Verdict]
+    """Everything that is wrong with the text of a configuration."""
+    check_budget: Validate
+    """Everything that is wrong with a budget among the policies that are served."""
+    read_files: Callable[[], Files] | None
+    """The files the gateway was started with; None when it was started without."""
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """What administration asks of the process around it."""
+
+    sources: Sources
+    apply: Callable[[], list[str]]
+    """Have the configuration read and served now; gives why it is not. Called in a thread, after the managed files
+    changed."""
+    budget_states: Callable[[], Sequence[BudgetState]]
+    log: Log
+
+
+class Administration:
+    """Opens the database in the background; `admin` and `engine` are there once that is done."""
+
+    def __init__(self, document: Gateway, environment: Environment) -> None:
+        self._document = document
+        self._environment = environment
+        self._log = environment.log
+        self._stop = threading.Event()
+        self._url = None if document.database.url is None else document.database.url.reveal()
+        self._threads: list[threading.Thread] = []
+        self._keys: Keys | None = None
+        self._files: ManagedFiles | None = None
+        self.engine: Engine | None = None
+        self.admin: ASGIApp | None = None
+        self.problem = "the database is not open yet"
+        """Why the admin API does not serve; empty once it does."""
+        self._ledger = LedgerWriter(
+            environment.sources.state / JOURNALS, self._open_for_ledger, document.ledger, self._note_keys_used
+        )
+
+    def start(self) -> None:
+        """Begin. Returns at once."""
+        self._ledger.start()
+        self._run(self._open, "administration")
+
+    def configure(self, document: Gateway) -> None:
+        """Follow the configuration that is served."""
+        self._ledger.configure(document.ledger)
+
+    def ledger_status(self) -> LedgerStatus:
+        """How the ledger stands."""
+        return self._ledger.status()
+
+    def stop(self) -> None:
+        """Book what the workers wrote last, and end the threads. Blocks for some seconds at most."""
+        self._stop.set()
+        self._ledger.stop(_STOP_S)
+        for thread in self._threads:
+            thread.join(1.0)
+        if self.engine is not None:
+            self.engine.dispose()
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _run(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _open(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while not self._stop.is_set():
+            try:
+                secret = read_or_create_secret(self._environment.sources.state)
+                engine = self._open_engine()
+                self._serve(engine, secret)
+            except (UnusableDatabase, UnusableSecret, SQLAlchemyError, OSError) as error:
+                told = str(error) if isinstance(error, (UnusableDatabase, UnusableSecret)) else type(error).__name__
+                if told != self.problem:
+                    self._log.error("administration is not available; the gateway serves on", reason=told)
+                self.problem = told
+                self._stop.wait(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                self.problem = ""
+                return
+
+    def _open_engine(self) -> Engine:
+        settings = self._document.database
+        engine = open_database(
+            self._url,
+            self._environment.sources.state,
+            pool_size=settings.pool_size,
+            statement_timeout_s=settings.statement_timeout_s,
+        )
+        try:
+            migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _open_for_ledger(self) -> Engine:
+        return self._open_engine()
+
+    def _serve(self, engine: Engine, secret: bytes) -> None:
+        environment = self._environment
+        sources = environment.sources
+        self._files = ManagedFiles(engine, sources.state)
+        self._keys = Keys(engine, secret, _unix_s)
+        services = AdminServices(
+            engine=engine,
+            admin_keys=AdminKeys(engine, secret, _unix_s),
+            keys=self._keys,
+            consumers=Consumers(engine, _unix_s),
+            budgets=Budgets(engine, validate=sources.check_budget, now=_unix_s),
+            configurations=Configurations(
+                engine,
+                check=sources.check,
+                apply=self._apply,
+                read_files=sources.read_files,
+                now=_unix_s,
+            ),
+            log=self._log,
+            now=_unix_s,
+            monotonic=time.monotonic,
+            ledger_status=self._ledger.status,
+            budget_states=environment.budget_states,
+        )
+        projection = KeyProjection(engine, sources.state, secret)
+        self.engine = engine
+        self.admin = build_admin(services)
+        self._run(lambda: projection.run(self._stop), "keys")
+        self._run(self._keep_files, "managed-files")
+
+    # -- what runs on -------------------------------------------------------------------------------------------------
+
+    def _apply(self, document: bytes) -> list[str]:
+        """Serve the version that was just made the active one."""
+        if self._files is None:
+            return [self.problem]
+        self._files.poll_once()
+        if self._files.problem is not None:
+            return [self._files.problem]
+        return self._environment.apply()
+
+    def _keep_files(self) -> None:
+        """The process notices changed files by itself; here they are only written."""
+        told: str | None = None
+        while self._files is not None and not self._stop.wait(POLL_S):
+            self._files.poll_once()
+            if self._files.problem != told:
+                told = self._files.problem
+                if told is not None:
+                    self._log.warning(told)
+
+    def _note_keys_used(self, keys: Mapping[str, int]) -> None:
+        if self._keys is None:
+            return
+        try:
+            self._keys.note_used([(key_id, used_us // _MICRO) for key_id, used_us in keys.items()])
+        except SQLAlchemyError as error:
+            self._log.warning("when keys were last used cannot be noted", error=type(error).__name__)
+
+
+def _unix_s() -> float:
+    return time.time()  # noqa: TID251 - the control process is where time enters

@@ -1,0 +1,122 @@
+"""What the admin API keeps for the configuration, as files in the state directory: `STATE/managed`.
+
+The database is the truth; these files are a projection of it, as the key table is. They are read like any other
+configuration file, so a start needs no database, a change is noticed as any change of a file is, and what is served can
+be looked at. Budgets are added to whatever is configured. The active version of the configuration is served only by a
+gateway that was started without files of its own; until there is one, it serves what it found (`default.json`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gatewright.control import budgets, configurations
+from gatewright.store.database import reading
+from gatewright.store.revisions import read_revisions
+from gatewright.store.tables import BUDGETS, CONFIGURATIONS
+
+DIRECTORY: Final = "managed"
+_NOTE: Final = "# Written by the gateway from its database; changes here are lost. Use the admin API.\n"
+
+
+def budgets_file(state: Path) -> Path:
+    """The budgets that the admin API keeps, as policies; absent while there are none."""
+    return state / DIRECTORY / "budgets.json"
+
+
+def configuration_file(state: Path) -> Path:
+    """The active version of the configuration; absent before the first one is applied."""
+    return state / DIRECTORY / "configuration.yaml"
+
+
+def default_file(state: Path) -> Path:
+    """What a gateway without configuration found to serve when it started."""
+    return state / DIRECTORY / "default.json"
+
+
+def managed_sources(state: Path) -> list[Path]:
+    """The files that make the configuration of a gateway that was started without any."""
+    configuration = configuration_file(state)
+    return [configuration if configuration.exists() else default_file(state), *extra_sources(state)]
+
+
+def extra_sources(state: Path) -> list[Path]:
+    """The files that are added to those a gateway was started with."""
+    budgets = budgets_file(state)
+    return [budgets] if budgets.exists() else []
+
+
+class ManagedFiles:
+    """Keeps the files in step with one database. Blocks, so call it in a thread."""
+
+    def __init__(self, engine: Engine, state: Path) -> None:
+        self._engine = engine
+        self._state = state
+        self._seen: dict[str, int] | None = None
+        self.problem: str | None = None
+        """Why the files are not kept in step at the moment, in words for the log; None while they are."""
+
+    def poll_once(self) -> bool:
+        """Write what changed; whether anything did. Never raises for a database or a disk that cannot be used."""
+        try:
+            with reading(self._engine) as connection:
+                revisions = read_revisions(connection, (budgets.SUBJECT, configurations.SUBJECT))
+                if revisions == self._seen:
+                    return False
+                policies, active = _read_policies(connection), _read_active(connection)
+            changed = self._write(budgets_file(self._state), _render(policies))
+            configuration = None if active is None else (_NOTE + active).encode()
+            changed |= self._write(configuration_file(self._state), configuration)
+        except SQLAlchemyError as error:
+            self.problem = f"the database cannot be read ({type(error).__name__}); managed configuration stays as it is"
+            return False
+        except OSError as error:
+            self.problem = f"{self._state / DIRECTORY} cannot be written: {error.strerror}"
+            return False
+        self.problem, self._seen = None, revisions
+        return changed
+
+    def _write(self, path: Path, data: bytes | None) -> bool:
+        """Make a file hold `data`; None removes it."""
+        try:
+            present = path.read_bytes()
+        except FileNotFoundError:
+            present = None
+        if present == data:
+            return False
+        if data is None:
+            path.unlink()
+        else:
+            write_file(path, data)
+        return True
+
+
+def _read_policies(connection: Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(select(BUDGETS.c.document).order_by(BUDGETS.c.name))
+    return [{"filter": "budget", **row.document} for row in rows]
+
+
+def _read_active(connection: Connection) -> str | None:
+    query = select(CONFIGURATIONS.c.document).where(CONFIGURATIONS.c.is_active)
+    return connection.execute(query.order_by(CONFIGURATIONS.c.version.desc()).limit(1)).scalar_one_or_none()
+
+
+def _render(policies: list[dict[str, Any]]) -> bytes | None:
+    return msgspec.json.format(msgspec.json.encode({"policies": policies})) if policies else None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file at once, for its owner's eyes only. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)
