@@ -23,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gatewright.config.counters import Counters as Settings
+from gatewright.core.cells import LARGEST
 from gatewright.core.counting import Allowance, Grant, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
@@ -107,8 +108,8 @@ class Holding(Grant):
 class RedisCounters:
     """The counters of one worker on a server that others share, for one event loop. Open it before the first call.
 
-    `local` answers at once, and counts during outages; `clock` is monotonic and `wall` Unix seconds; `name` is unique
-    among all replicas for ever. `server_clock_us` replaces the server's clock, for tests.
+    `local` answers at once, and counts during outages; `clock` is monotonic and `wall` Unix seconds; `name` is one word,
+    unique among all replicas for ever. `server_clock_us` replaces the server's clock, for tests.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class RedisCounters:
             self._leases.give_up()
         end = self._clock() + patience_s
         while self._link.is_up and self.is_owing and self._clock() < end:
-            self._flush()
+            self.flush()
             await asyncio.sleep(_BATCH_S)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
@@ -183,6 +184,7 @@ class RedisCounters:
     def reserve(
         self, allowances: Sequence[Allowance], amounts: list[int]
     ) -> Grant | Refused | Awaitable[Grant | Refused]:
+        amounts = _bound(amounts)
         if not self._link.is_up:
             return self._reserve_without(allowances, amounts)
         shapes = [self._shape(allowance) for allowance in allowances]
@@ -195,6 +197,7 @@ class RedisCounters:
 
     def extend(self, grant: Grant, amounts: list[int]) -> Refused | Awaitable[Refused | None] | None:
         assert isinstance(grant, Holding)
+        amounts = _bound(amounts)
         if not self._link.is_up:
             return self._extend_without(grant, amounts)
         self._acknowledge(grant)
@@ -210,6 +213,7 @@ class RedisCounters:
 
     def settle(self, grant: Grant, used: list[int]) -> None:
         assert isinstance(grant, Holding)
+        used = _bound(used)
         if grant.is_asking:
             # Where the server will have put it is known with the answer only.
             grant.final = used
@@ -274,7 +278,7 @@ class RedisCounters:
             self._uncounted = 0
         for grant in list(self._unknown):
             self._acknowledge(grant)
-        self._flush()
+        self.flush()
 
     # --- with the server
 
@@ -475,10 +479,10 @@ class RedisCounters:
 
     def _flush_soon(self) -> None:
         if self._flush_timer is None and self._owed and self._link.is_up:
-            self._flush_timer = asyncio.get_running_loop().call_later(_BATCH_S, self._flush)
+            self._flush_timer = asyncio.get_running_loop().call_later(_BATCH_S, self.flush)
 
-    def _flush(self, is_forced: bool = False) -> None:
-        """Send the next batch, if none is on its way."""
+    def flush(self, is_forced: bool = False) -> None:
+        """Send the next batch now, if none is on its way; with `is_forced` even one of nothing."""
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
@@ -517,7 +521,7 @@ class RedisCounters:
                 self._leases.granted(row, amount, left, booked.now_us)
         self._note_generation(number, booked)
         if self._sending:
-            self._flush()
+            self.flush()
             return
         self._booked_epoch = self._epoch
         self._flush_soon()
@@ -537,6 +541,10 @@ class RedisCounters:
 
     def _sweep(self) -> None:
         self._sweep_timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        self.tick()
+
+    def tick(self) -> None:
+        """What is done every `SWEEP_S`: give idle leases back, and ask whether the server has its data."""
         now_us = self._now_us()
         if self._leases is not None and self._link.is_up:
             self._leases.sweep(now_us)
@@ -545,7 +553,7 @@ class RedisCounters:
             self._on_event(Event(Happening.LOST, "too much waits to be booked", self._owed.lost))
             self._owed.lost = 0
         # Even when nothing is owed: the answer says whether the server still has its data.
-        self._flush(is_forced=True)
+        self.flush(is_forced=True)
 
     def _shape(self, allowance: Allowance) -> Shape:
         shape = self._shapes.get(allowance.key)
@@ -575,6 +583,13 @@ def _answer(future: asyncio.Future[T], find: Callable[[], T]) -> None:
             future.set_result(find())
         except GatewayError as error:
             future.set_exception(error)
+
+
+def _bound(amounts: list[int]) -> list[int]:
+    """The amounts, none larger than sums of them can bear. Raises ValueError for one below zero."""
+    if amounts and min(amounts) < 0:
+        raise ValueError(f"cannot count {min(amounts)}")
+    return [min(amount, LARGEST) for amount in amounts]
 
 
 def _refuse() -> GatewayError:
