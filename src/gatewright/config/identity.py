@@ -50,7 +50,7 @@ class Issuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     consumer: str | None = None
     """The consumer's path as a template over the claims: `acme/${groups[0]}/${azp}`."""
     consumer_expression: str | None = None
-    """The consumer's path as a CEL expression over `claims`, instead of `consumer`."""
+    """The consumer's path as a CEL expression over the claims, which are called `jwt` there, instead of `consumer`."""
     models_claim: str | None = None
     """Claim that lists the published models the caller may use (patterns with a trailing `*` too). When set, a JWT
     without it is refused."""
@@ -81,7 +81,7 @@ class Introspection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     consumer: str | None = None
     """The consumer's path as a template over the answer: `acme/${team}/${client_id}`."""
     consumer_expression: str | None = None
-    """The consumer's path as a CEL expression over `claims`, the answer, instead of `consumer`."""
+    """The consumer's path as a CEL expression over the answer, which is called `jwt` there, instead of `consumer`."""
     models_claim: str | None = None
     """Member that lists the published models the caller may use. When set, an answer without it is refused."""
     allow_http: bool = False

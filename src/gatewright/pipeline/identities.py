@@ -135,7 +135,7 @@ def _build_rules(name: str, issuer: Issuer) -> Rules:
 
 def _build_claims(config: Issuer | Introspection, place: str, errors: list[ConfigError]) -> ClaimRules | None:
     count = len(errors)
-    mapping = _build_path(config, place, ("claims",), errors)
+    mapping = _build_path(config, place, ("jwt",), errors)
     required = []
     for name, value in config.required.items():
         values = value if isinstance(value, list) else [value]
@@ -176,7 +176,7 @@ def _from_expression(source: str, names: tuple[str, ...]) -> MapFacts:
 
     def evaluate(facts: Facts) -> str:
         try:
-            found = expression.evaluate({"claims": facts} if names == ("claims",) else dict(facts))
+            found = expression.evaluate({"jwt": facts} if names == ("jwt",) else dict(facts))
         except ValueError as error:
             raise GatewayError(
                 Kind.FORBIDDEN,

@@ -49,7 +49,7 @@ def test_nobody_can_configure_what_a_public_key_can_sign() -> None:
 
 
 def test_an_expression() -> None:
-    expression = '"acme/" + claims.team + "/" + (has(claims.azp) ? claims.azp : "app")'
+    expression = '"acme/" + jwt.team + "/" + (has(jwt.azp) ? jwt.azp : "app")'
     assert consumer(CLAIMS, consumer=None, consumer_expression=expression).path == "acme/search/indexer"
     assert consumer({"team": "x"}, consumer=None, consumer_expression=expression).path == "acme/x/app"
     for claims in ({}, {"team": "a/b"}, {"team": 1}, {"team": "x", "azp": "a/b"}, {"team": ".."}):
@@ -117,13 +117,13 @@ def test_everything_wrong_is_told_at_once() -> None:
             "b": ISSUER,
             "c": msgspec.structs.replace(ISSUER, issuer="https://c", consumer="acme"),
             "d": msgspec.structs.replace(ISSUER, issuer="https://d", consumer=None),
-            "e": msgspec.structs.replace(ISSUER, issuer="https://e", consumer_expression="claims.x"),
+            "e": msgspec.structs.replace(ISSUER, issuer="https://e", consumer_expression="jwt.x"),
             "f": msgspec.structs.replace(ISSUER, issuer="https://f", consumer=None, consumer_expression="request.x"),
             "g": msgspec.structs.replace(ISSUER, issuer="https://g", required={"a b": "x", "c": [], "d": {}}),
             "h": msgspec.structs.replace(ISSUER, issuer="https://h", models_claim="a b"),
         },
         introspection=Introspection(url="https://a", client_id="x", client_secret=Secret("x"), consumer="$"),
-        certificates=Certificates(consumer_expression="claims.x"),
+        certificates=Certificates(consumer_expression="jwt.x"),
     )
     built, errors = build(config)
     assert [error.path for error in errors] == [
