@@ -12,7 +12,8 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection, Engine, Row, select, tuple_
 
-from gatewright.control.usage import exact_usd, matches
+from gatewright.control.newest import narrow, newest_first
+from gatewright.control.usage import exact_usd
 from gatewright.store.database import reading
 from gatewright.store.tables import ATTEMPTS, EXCHANGES, FEMTO_PER_NANO, TOKEN_COLUMNS
 
@@ -118,25 +119,21 @@ def list_exchanges(
     """Exchanges, the newest first, and the place where the next page begins, None on the last."""
     table = EXCHANGES.c
     query = select(EXCHANGES)
-    for name in ("id", "key_id", "model", "surface", "kind"):
+    for name in ("id", "model", "surface"):
         if text := getattr(wanted, name):
             query = query.where(table[name] == text)
-    if wanted.consumer:
-        query = query.where(matches(table.consumer, wanted.consumer))
-    if wanted.status is not None:
-        query = query.where(table.status == wanted.status)
+    query = narrow(query, key_id=wanted.key_id, kind=wanted.kind, status=wanted.status)
     if wanted.since_us is not None:
         query = query.where(table.started_at_us >= wanted.since_us)
     if wanted.until_us is not None:
         query = query.where(table.started_at_us < wanted.until_us)
-    place = (table.started_at_us, table.journal, table.number)
     if after is not None:
         # The first condition says nothing new, but it is the one that the index knows.
-        behind = tuple_(*place) < tuple_(after.started_at_us, after.journal, after.number)
+        place = tuple_(table.started_at_us, table.journal, table.number)
+        behind = place < tuple_(after.started_at_us, after.journal, after.number)
         query = query.where(table.started_at_us <= after.started_at_us, behind)
-    query = query.order_by(*(column.desc() for column in place)).limit(limit + 1)
     with reading(engine) as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(newest_first(connection, query, wanted.consumer).limit(limit + 1)).all()
         attempts = _attempts(connection, rows[:limit])
     found = [_exchange(row, attempts.get((row.journal, row.number), [])) for row in rows[:limit]]
     last = found[-1] if len(rows) > limit else None

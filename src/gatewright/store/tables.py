@@ -187,6 +187,7 @@ _NEWEST: Final = ("started_at_us", "journal", "number")
 """The order in which exchanges are paged, read backwards."""
 HAS_KIND: Final = text("kind <> ''")
 NOT_200: Final = text("status <> 200")
+HAS_KEY: Final = text("key_id <> ''")
 """What a query must say, too, to be served by the partial indexes: neither database infers it from a parameter."""
 
 EXCHANGES: Final = Table(
@@ -215,9 +216,10 @@ EXCHANGES: Final = Table(
     Index("ix_exchanges_newest", *_NEWEST),
     Index("ix_exchanges_newest_of_consumer", "consumer", *_NEWEST),
     Index("ix_exchanges_newest_of_model", "model", *_NEWEST),
-    # Failures are rare and looked for often: their index holds nothing else.
+    # Failures are rare and looked for often: their indexes hold nothing else. Not every exchange has a key either.
     Index("ix_exchanges_newest_of_kind", "kind", *_NEWEST, postgresql_where=HAS_KIND, sqlite_where=HAS_KIND),
     Index("ix_exchanges_newest_of_status", "status", *_NEWEST, postgresql_where=NOT_200, sqlite_where=NOT_200),
+    Index("ix_exchanges_newest_of_key", "key_id", *_NEWEST, postgresql_where=HAS_KEY, sqlite_where=HAS_KEY),
     Index(None, "id"),
     sqlite_with_rowid=False,
 )

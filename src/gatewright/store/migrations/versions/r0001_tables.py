@@ -206,6 +206,13 @@ def _make_exchange_indexes() -> None:
     op.create_index("ix_exchanges_newest", "exchanges", ["started_at_us", "journal", "number"])
     op.create_index("ix_exchanges_newest_of_consumer", "exchanges", ["consumer", "started_at_us", "journal", "number"])
     op.create_index(
+        "ix_exchanges_newest_of_key",
+        "exchanges",
+        ["key_id", "started_at_us", "journal", "number"],
+        postgresql_where=sa.text("key_id <> ''"),
+        sqlite_where=sa.text("key_id <> ''"),
+    )
+    op.create_index(
         "ix_exchanges_newest_of_kind",
         "exchanges",
         ["kind", "started_at_us", "journal", "number"],
