@@ -1,8 +1,8 @@
 """The egress proxy of the environment: `HTTPS_PROXY` and `NO_PROXY`, as curl and the SDKs read them.
 
 It is written into the document when that is read, since nothing but this room looks at the environment. Only HTTPS
-providers are meant: what is reached by plain HTTP stands, as a rule, on this side of the proxy. A provider's own
-`proxy` goes first.
+providers, of models and of identities, are meant: what is reached by plain HTTP stands, as a rule, on this side of the
+proxy. A provider's own `proxy` goes first.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gatewright.config.address import is_loopback
 from gatewright.config.check import convert
 from gatewright.config.documents import Gateway
+from gatewright.config.identity import Identity, Introspection, Issuer
 from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.providers import PROVIDERS
 
@@ -24,7 +26,7 @@ _TYPES: Final = {kind.name: kind for kind in PROVIDERS}
 
 
 def apply_egress_proxy(document: Gateway, environment: Mapping[str, str]) -> Gateway:
-    """The document with the environment's proxy set for every HTTPS provider that names none.
+    """The document with the environment's proxy set for every HTTPS provider and issuer that names none.
 
     The document must have passed the trial build. Raises InvalidConfig when the variable holds no usable address.
     """
@@ -36,15 +38,16 @@ def apply_egress_proxy(document: Gateway, environment: Mapping[str, str]) -> Gat
         name: raw | {"proxy": proxy} if _wants_proxy(name, raw, bypass) else raw
         for name, raw in document.providers.items()
     }
-    if providers == document.providers:
+    identity = _with_proxy(document.identity, proxy, bypass)
+    if providers == document.providers and identity == document.identity:
         return document
     if not _FORM.fullmatch(proxy):
         message = (
             "the environment variable HTTPS_PROXY must look like http://host:port, without a user; "
-            "mend it, or set each provider's `proxy` (`none` for a direct connection)"
+            "mend it, or set the `proxy` of each provider and issuer (`none` for a direct connection)"
         )
         raise InvalidConfig([ConfigError("providers", message)])
-    return msgspec.structs.replace(document, providers=providers)
+    return msgspec.structs.replace(document, providers=providers, identity=identity)
 
 
 def is_bypassed(host: str, no_proxy: str) -> bool:
@@ -65,4 +68,24 @@ def _wants_proxy(name: str, raw: Mapping[str, Any], no_proxy: str) -> bool:
     if config is None:
         return False
     origin = kind.build(name, config).origin
-    return origin.tls and not is_loopback(origin.host) and not is_bypassed(origin.host, no_proxy)
+    return _is_outside(origin.tls, origin.host, no_proxy)
+
+
+def _with_proxy(identity: Identity, proxy: str, no_proxy: str) -> Identity:
+    """The proxy for every identity provider whose keys or answers come from outside."""
+
+    def through(one: Issuer | Introspection, url: str) -> Any:
+        parts = urlsplit(url)
+        wants = one.proxy is None and _is_outside(parts.scheme == "https", parts.hostname or "", no_proxy)
+        return msgspec.structs.replace(one, proxy=proxy) if wants else one
+
+    asked = identity.introspection
+    return msgspec.structs.replace(
+        identity,
+        issuers={name: through(one, one.jwks_url or one.issuer) for name, one in identity.issuers.items()},
+        introspection=None if asked is None else through(asked, asked.url),
+    )
+
+
+def _is_outside(tls: bool, host: str, no_proxy: str) -> bool:
+    return tls and not is_loopback(host) and not is_bypassed(host, no_proxy)

@@ -25,6 +25,7 @@ from gatewright.pipeline.consumer_mapping import (
     parse_claim,
 )
 from gatewright.pipeline.expressions import compile_expression
+from gatewright.pipeline.identity_address import Way, build_target
 
 ALGORITHMS: Final = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -109,17 +110,39 @@ def build_identities(config: Identity, errors: list[ConfigError], path: str = "i
             errors.append(ConfigError(f"{place}.issuer", f"`{issuer.issuer}` is the `issuer` of another entry already"))
             continue
         claims = _build_claims(issuer, place, errors)
+        if issuer.jwks_url is None:
+            _check_address(discovery_url(issuer.issuer), issuer, f"{place}.issuer", errors)
+        else:
+            _check_address(issuer.jwks_url, issuer, f"{place}.jwks_url", errors)
         if claims is not None:
             issuers[issuer.issuer] = TrustedIssuer(issuer, _build_rules(name, issuer), claims)
     introspection = None
     if config.introspection is not None:
         claims = _build_claims(config.introspection, f"{path}.introspection", errors)
+        _check_address(config.introspection.url, config.introspection, f"{path}.introspection.url", errors)
         introspection = None if claims is None else (config.introspection, claims)
     certificates = None
     if config.certificates is not None:
         mapping = _build_path(config.certificates, f"{path}.certificates", _CERTIFICATE_FACTS, errors)
         certificates = None if mapping is None else CertificateRules(mapping)
     return Identities(issuers, introspection, certificates)
+
+
+def way_of(config: Issuer | Introspection) -> Way:
+    """How its addresses are reached."""
+    return Way(config.allow_http, config.ca, config.proxy)
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer describes itself (OpenID Connect Discovery 1.0 §4.1: a slash at its end is left out)."""
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"
+
+
+def _check_address(url: str, config: Issuer | Introspection, place: str, errors: list[ConfigError]) -> None:
+    try:
+        build_target(url, way_of(config))
+    except ValueError as error:
+        errors.append(ConfigError(place, f"nothing can be fetched there: {error}"))
 
 
 def _build_rules(name: str, issuer: Issuer) -> Rules:

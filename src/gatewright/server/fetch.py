@@ -9,26 +9,22 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 import msgspec
 from msgspec import Struct
 
-from gatewright.config.documents import ProviderConfig, UpstreamTimeouts, UpstreamTls
 from gatewright.core.errors import GatewayError
 from gatewright.core.ports import UpstreamAnswer
 from gatewright.core.secret import Secret
-from gatewright.pipeline.provider import CONTENT_TYPE_LINE, Upstream, build_upstream
+from gatewright.pipeline.identity_address import TARGET, Way, build_target
+from gatewright.pipeline.provider import CONTENT_TYPE_LINE, Upstream
 
 MAX_BODY_BYTES: Final = 1 << 20
 TOTAL_S: Final = 10.0
 """How long a request may take in all: a caller is waiting for it."""
-_TIMEOUTS: Final = UpstreamTimeouts(connect_s=3.0, first_byte_s=5.0, idle_s=5.0)
-_CONNECTIONS: Final = 16
 _FORM_LINE: Final = b"content-type: application/x-www-form-urlencoded\r\n"
-_TARGET: Final = "fetch"
 
 Send = Callable[[Upstream, bytes], Awaitable[UpstreamAnswer]]
 """`UpstreamPools.send` of pools that only this module uses; their `max_response_bytes` should be MAX_BODY_BYTES."""
@@ -36,14 +32,6 @@ Send = Callable[[Upstream, bytes], Awaitable[UpstreamAnswer]]
 
 class FetchFailed(Exception):
     """No document came; the text says why, for the gateway's log and never for clients."""
-
-
-class Way(Struct, frozen=True):
-    """How a host is reached."""
-
-    allow_http: bool = False
-    ca: str | None = None
-    proxy: str | None = None
 
 
 class Fetched(Struct, frozen=True):
@@ -66,7 +54,7 @@ class Fetcher:
         """The JSON document at `url`. Raises FetchFailed."""
         upstream = self._upstream(url, way, None)
         head = upstream.head.replace(CONTENT_TYPE_LINE, b"")
-        target = upstream.paths[_TARGET].encode()
+        target = upstream.paths[TARGET].encode()
         return await self._exchange(upstream, b"GET %b HTTP/1.1\r\n%baccept: application/json\r\n\r\n" % (target, head))
 
     async def post(self, url: str, way: Way, form: Mapping[str, str], user: str, password: Secret) -> Fetched:
@@ -76,13 +64,17 @@ class Fetcher:
         head = upstream.head.replace(CONTENT_TYPE_LINE, _FORM_LINE)
         body = urlencode(form).encode()
         request = b"POST %b HTTP/1.1\r\n%baccept: application/json\r\ncontent-length: %d\r\n\r\n%b"
-        return await self._exchange(upstream, request % (upstream.paths[_TARGET].encode(), head, len(body), body))
+        return await self._exchange(upstream, request % (upstream.paths[TARGET].encode(), head, len(body), body))
 
     def _upstream(self, url: str, way: Way, authorization: Secret | None) -> Upstream:
         key = (url, way, authorization)
         upstream = self._upstreams.get(key)
         if upstream is None:
-            upstream = self._upstreams[key] = build_target(url, way, authorization)
+            try:
+                upstream = build_target(url, way, authorization)
+            except ValueError as error:
+                raise FetchFailed(f"the address {url!r} cannot be used: {error}") from None
+            self._upstreams[key] = upstream
         return upstream
 
     async def _exchange(self, upstream: Upstream, request: bytes) -> Fetched:
@@ -109,43 +101,6 @@ class Fetcher:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise FetchFailed(f"{where} sent something that is not JSON") from None
         return Fetched(document, body, _max_age(answer.headers.get(b"cache-control", b"")))
-
-
-def build_target(url: str, way: Way, authorization: Secret | None = None) -> Upstream:
-    """How to reach one address. Raises FetchFailed when it is not one to send anything to."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme != "https" and not way.allow_http and not _is_loopback(host):
-            raise ValueError("it is not https, which only an address on this machine or `allow_http` permits")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if parts.fragment or not target.isascii() or not target.isprintable() or " " in target:
-            raise ValueError("it holds a fragment, space, control or non-ASCII character")
-        config = ProviderConfig(
-            type="identity",
-            tls=UpstreamTls(ca=way.ca),
-            proxy=way.proxy,
-            timeouts=_TIMEOUTS,
-            max_connections=_CONNECTIONS,
-        )
-        return build_upstream(
-            "identity",
-            config,
-            url=f"{parts.scheme}://{parts.netloc}",
-            paths={_TARGET: target},
-            credential=None if authorization is None else ("authorization", authorization),
-        )
-    except ValueError as error:
-        raise FetchFailed(f"the address {url!r} cannot be used: {error}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _max_age(cache_control: bytes) -> float | None:

@@ -11,8 +11,8 @@ from gatewright.config.identity import Introspection
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer
 from gatewright.net.tasks import TaskGroup
-from gatewright.pipeline.identities import ClaimRules
-from gatewright.server.fetch import Fetcher, FetchFailed, Way
+from gatewright.pipeline.identities import ClaimRules, way_of
+from gatewright.server.fetch import Fetcher, FetchFailed
 from gatewright.server.verified import Verified
 
 MAX_BYTES: Final = 4_096
@@ -33,7 +33,7 @@ class IntrospectionIdentity:
         self._claims = claims
         self._fetcher = fetcher
         self._tasks = tasks
-        self._way = Way(config.allow_http, config.ca, config.proxy)
+        self._way = way_of(config)
         self._verified = Verified()
         self._asking: dict[bytes, asyncio.Task[Consumer]] = {}
 

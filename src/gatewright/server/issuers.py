@@ -19,7 +19,7 @@ from joserfc.jwk import Key
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer
 from gatewright.net.tasks import TaskGroup
-from gatewright.pipeline.identities import TrustedIssuer
+from gatewright.pipeline.identities import TrustedIssuer, discovery_url, way_of
 from gatewright.pipeline.jwt import (
     MAX_BYTES,
     KeyRing,
@@ -31,7 +31,7 @@ from gatewright.pipeline.jwt import (
     shorten,
     verify,
 )
-from gatewright.server.fetch import Fetched, Fetcher, FetchFailed, Way
+from gatewright.server.fetch import Fetched, Fetcher, FetchFailed
 from gatewright.server.verified import Verified
 
 REFRESH_GAP_S: Final = 10.0
@@ -43,7 +43,6 @@ _LEAST_AGE_S: Final = 60.0
 _GREATEST_AGE_S: Final = 6 * 3600.0
 """A key that was withdrawn must not be good for longer, whatever `max-age` says."""
 _RETRY_S: Final = 30.0
-_DISCOVERY: Final = "/.well-known/openid-configuration"
 
 Report = Callable[[str], None]
 """What the operator should read in the gateway's own log."""
@@ -66,7 +65,7 @@ class IssuerKeys:
         self._loop = loop
         self._report = report
         config = trusted.config
-        self._way = Way(config.allow_http, config.ca, config.proxy)
+        self._way = way_of(config)
         self._jwks_url = config.jwks_url
         self._ring: KeyRing | None = None
         self._fetched_s = 0.0
@@ -128,8 +127,7 @@ class IssuerKeys:
     async def _find_url(self) -> str:
         if self._jwks_url is None:
             issuer = self.trusted.rules.issuer
-            # OpenID Connect Discovery 1.0 §4.1: a slash at the issuer's end is left out here, and only here.
-            found = (await self._fetcher.get(issuer.rstrip("/") + _DISCOVERY, self._way)).document
+            found = (await self._fetcher.get(discovery_url(issuer), self._way)).document
             # §4.3: or one issuer could speak in the name of another.
             if not isinstance(found, dict) or found.get("issuer") != issuer:
                 raise FetchFailed(f"its discovery document is not one of the issuer {issuer!r}")
@@ -178,7 +176,7 @@ class JwtIdentity:
         kept = {}
         for issuer, source in self._sources.items():
             new, old = wanted.get(issuer), source.trusted.config
-            if new is not None and _way_of(new) == _way_of(old):
+            if new is not None and (new.jwks_url, way_of(new)) == (old.jwks_url, way_of(old)):
                 kept[issuer] = source
             else:
                 source.close()
@@ -254,7 +252,3 @@ def unavailable(name: str) -> GatewayError:
         status=503,
         retry_after_s=REFRESH_GAP_S,
     )
-
-
-def _way_of(config: object) -> tuple[object, ...]:
-    return tuple(getattr(config, name) for name in ("issuer", "jwks_url", "allow_http", "ca", "proxy"))

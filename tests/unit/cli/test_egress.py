@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 
 from gatewright.cli.egress import apply_egress_proxy, is_bypassed
 from gatewright.config.documents import Gateway
+from gatewright.config.identity import Identity, Introspection, Issuer
 from gatewright.config.problems import InvalidConfig
 from gatewright.core.secret import Secret
 
@@ -30,6 +32,31 @@ def test_https_providers_go_through_the_proxy_of_the_environment() -> None:
     there = "http://proxy.corp:3128"
     assert proxies({"HTTPS_PROXY": there}) == {"openai": there, "own": "none", "host": there}
     assert proxies({"https_proxy": there, "HTTPS_PROXY": "http://other:1"})["openai"] == there
+
+
+def test_identity_providers_go_through_it_too() -> None:
+    issuer = Issuer(issuer="https://login.example.com/", audience=["gw"], consumer="a/b/${azp}")
+    change = msgspec.structs.replace
+    inside = "https://keys.inside.example/keys"
+    given = Gateway(
+        identity=Identity(
+            issuers={
+                "outside": issuer,
+                "own": change(issuer, proxy="none"),
+                "inside": change(issuer, jwks_url=inside),
+                "near": change(issuer, issuer="https://localhost/"),
+                "plain": change(issuer, issuer="http://login.svc/", allow_http=True),
+            },
+            introspection=Introspection(
+                url="https://as.example.com/x", client_id="x", client_secret=Secret("x"), consumer="a/b/${azp}"
+            ),
+        )
+    )
+    there = "http://p:1"
+    identity = apply_egress_proxy(given, {"HTTPS_PROXY": there, "NO_PROXY": "inside.example"}).identity
+    assert {name: one.proxy for name, one in identity.issuers.items() if one.proxy} == {"outside": there, "own": "none"}
+    assert identity.introspection is not None
+    assert identity.introspection.proxy == there
 
 
 def test_no_proxy_excepts_hosts() -> None:

@@ -120,6 +120,9 @@ def test_everything_wrong_is_told_at_once() -> None:
             "e": msgspec.structs.replace(ISSUER, issuer="https://e", consumer_expression="jwt.x"),
             "f": msgspec.structs.replace(ISSUER, issuer="https://f", consumer=None, consumer_expression="request.x"),
             "g": msgspec.structs.replace(ISSUER, issuer="https://g", required={"a b": "x", "c": [], "d": {}}),
+            "i": msgspec.structs.replace(ISSUER, issuer="http://i.example"),
+            "j": msgspec.structs.replace(ISSUER, issuer="http://j.example", jwks_url="https://j.example/keys"),
+            "k": msgspec.structs.replace(ISSUER, issuer="https://k", jwks_url="http://k.example/keys", proxy="x"),
             "h": msgspec.structs.replace(ISSUER, issuer="https://h", models_claim="a b"),
         },
         introspection=Introspection(url="https://a", client_id="x", client_secret=Secret("x"), consumer="$"),
@@ -135,11 +138,13 @@ def test_everything_wrong_is_told_at_once() -> None:
         "identity.issuers.g.required.a b",
         "identity.issuers.g.required.c",
         "identity.issuers.g.required.d",
+        "identity.issuers.i.issuer",
+        "identity.issuers.k.jwks_url",
         "identity.issuers.h.models_claim",
         "identity.introspection.consumer",
         "identity.certificates.consumer_expression",
     ]
-    assert list(built.issuers) == [ISSUER.issuer]
+    assert {ISSUER.issuer, "http://j.example"} <= built.issuers.keys()
     assert (built.introspection, built.certificates) == (None, None)
 
 
