@@ -47,7 +47,7 @@ class ValkeyMachine(CounterMachine):
     def build_subject(self, clock: FakeClock) -> Subject:
         loop, prefix = asyncio.new_event_loop(), uuid.uuid4().hex
         replicas = [
-            build_replica(MachineServer.url, prefix=prefix, server_clock_us=lambda: round(clock() * 1e6))[0]
+            build_replica(MachineServer.url, prefix=prefix, server_clock_us=lambda: int(clock() * 1e6))[0]
             for _ in range(2)
         ]
 

@@ -22,7 +22,7 @@ class ScriptServer:
         self.generation = ""
 
     def run(self, call: Call) -> bytes:
-        now_us = round(self._now() * 1e6)
+        now_us = int(self._now() * 1e6)
         arguments = list(call.arguments)
         assert arguments.pop(0) == ""
         match call.script.digest:
@@ -48,7 +48,7 @@ class ScriptServer:
         return live + self.settled.get(key, 0)
 
     def _slices(self, kind: int, width: float) -> tuple[int, int]:
-        present = int(self._now() / width)
+        present = int(int(self._now() * 1e6) / 1e6 / width)
         return present, present - (SLICES if kind == Kind.SLIDING else CELLS) + 1
 
     def _take(self, now_us: int, keys: Sequence[str], arguments: Sequence[Any]) -> bytes:
