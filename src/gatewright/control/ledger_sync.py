@@ -25,6 +25,8 @@ class JournalSync:
         self._directory = directory
         self._period_s = period_s
         self._tails: dict[str, JournalTail] = {}
+        self._due: dict[Path, None] = {}
+        """Segments that were written to since they were last written through."""
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="journal-sync", daemon=True)
 
@@ -50,10 +52,12 @@ class JournalSync:
         for name, path in journals.items():
             if name not in self._tails:
                 self._tails[name] = JournalTail(path)
-            for segment in self._tails[name].advance():
-                # What was booked meanwhile is deleted.
-                with contextlib.suppress(FileNotFoundError):
-                    _sync_file(segment)
+            self._due.update(dict.fromkeys(self._tails[name].advance()))
+        for segment in list(self._due):
+            # What was booked meanwhile is deleted.
+            with contextlib.suppress(FileNotFoundError):
+                _sync_file(segment)
+            del self._due[segment]
 
     def _run(self) -> None:
         while True:

@@ -23,14 +23,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 
 from gatewright.config.ledger import Ledger
 from gatewright.control.ledger_booking import DAY_S, LedgerGap, book, booked_entries
 from gatewright.control.ledger_pruning import prune
 from gatewright.control.ledger_sync import JournalSync
 from gatewright.core.ledger import Entry
-from gatewright.store.database import UnusableDatabase, reading
+from gatewright.store.database import reading
 from gatewright.store.journal_reader import JournalReader, is_written, list_journals
 
 POLL_S: Final = 0.1
@@ -40,6 +40,8 @@ BATCH: Final = 2_000
 LOCK_FILE: Final = ".booking"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _PRUNE_S: Final = 3_600.0
+_MAKING_S: Final = 60.0
+"""More than a worker takes to make a journal."""
 _US: Final = 1_000_000
 
 
@@ -154,7 +156,7 @@ class LedgerWriter:
                 goes_on = self._pass()
                 self._error, self._failing_since_us = "", 0
                 wait_s = 0.0 if goes_on else self._poll_s
-            except (SQLAlchemyError, UnusableDatabase, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - the thread's border: whatever fails now may work later
                 self._fail(error)
                 wait_s = min(max(wait_s * 2, _FIRST_WAIT_S), _LONGEST_WAIT_S)
                 goes_on = False
@@ -226,6 +228,8 @@ class LedgerWriter:
             if engine.dialect.name == "sqlite":
                 # What is booked may be deleted from the journals, so it must have reached the disk by then.
                 event.listen(engine, "connect", _make_durable)
+                # Connections that are open already were made without it.
+                engine.dispose()
             self._engine = engine
             self._file = _sqlite_file(engine)
         return self._engine
@@ -337,10 +341,11 @@ def _is_same(path: Path, inode: int) -> bool:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove journals that a worker had begun to make when it was killed."""
+    """Remove journals that a worker had begun to make when it was killed; a moment ago it may only begin."""
+    now_s = time.time_ns() / 1e9
     for path in directory.glob(".*.new"):
-        if not is_written(path):
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            if now_s - path.stat().st_mtime > _MAKING_S and not is_written(path):
                 shutil.rmtree(path)
 
 
