@@ -236,13 +236,15 @@ class SharedCounters(CellCounters):
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _seek(self, allowance: Allowance) -> Row | None:
+        # By hand: until Python 3.11.4 `mmap.find` reads beyond the end of the last page.
         ident = _identify(allowance.key)
-        for start in self._starts(ident):
-            at = self._table.find(ident, start, start + _PAGE)
-            while at >= 0:
-                if (at - start) % (ROW * _WORD) == 0:
-                    return self._remember(allowance.key, at // _WORD)
-                at = self._table.find(ident, at + 1, start + _PAGE)
+        first, second = _IDENT.unpack(ident)
+        for places in self._places(ident):
+            firsts = self._words[places.start : places.stop : ROW].tolist()
+            if first in firsts:
+                at = places[firsts.index(first)]
+                if self._words[at + 1] == second:
+                    return self._remember(allowance.key, at)
         return None
 
     def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
@@ -268,14 +270,11 @@ class SharedCounters(CellCounters):
         self._rows[key] = row
         return row
 
-    def _starts(self, ident: bytes) -> list[int]:
-        return [(1 + number % self._sets) * _PAGE for number in _IDENT.unpack(ident)]
-
-    def _places(self, ident: bytes) -> list[list[int]]:
+    def _places(self, ident: bytes) -> list[range]:
         """Where the row may stand: per set, the first words."""
-        return [
-            [start // _WORD + number * ROW for number in range(_ROWS_PER_SET)] for start in set(self._starts(ident))
-        ]
+        numbers = {number % self._sets for number in _IDENT.unpack(ident)}
+        starts = ((1 + number) * (_PAGE // _WORD) for number in numbers)
+        return [range(start, start + _ROWS_PER_SET * ROW, ROW) for start in starts]
 
     def _free_place(self, ident: bytes) -> int | None:
         """A free place in the emptier one of the sets, so that both fill evenly."""
