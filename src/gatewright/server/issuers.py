@@ -171,7 +171,10 @@ class JwtIdentity:
                 source.refresh()
 
     def hand_over(self, issuers: Iterable[TrustedIssuer]) -> dict[str, IssuerKeys]:
-        """Give the keys of issuers that are fetched as before to a successor, and end."""
+        """Give the keys of issuers that are fetched as before to a successor; fetch those of the others no more.
+
+        Callers who are waiting here go on being served.
+        """
         wanted = {trusted.rules.issuer: trusted.config for trusted in issuers}
         kept = {}
         for issuer, source in self._sources.items():
@@ -180,7 +183,6 @@ class JwtIdentity:
                 kept[issuer] = source
             else:
                 source.close()
-        self._sources = {}
         return kept
 
     def close(self) -> None:

@@ -320,5 +320,19 @@ async def test_a_new_configuration_keeps_the_keys_of_issuers_that_stay(w: World)
     w.loop.advance(100_000)
     await rounds()
     assert len(w.provider.asked) == asked
-    with pytest.raises(GatewayError, match="is not one that this gateway trusts"):
-        moved.known(OLD, NOW)
+
+
+@world()
+async def test_a_new_configuration_leaves_nobody_behind_who_waits(w: World) -> None:
+    w.provider.gate.clear()
+    waiting = asyncio.ensure_future(w.find(OLD))
+    await rounds()
+    w.build(trusted(consumer="acme/all/${azp}"), w.identity)
+    without = asyncio.ensure_future(w.find(OLD))
+    await rounds()
+    w.build({}, w.identity)
+    w.provider.gate.set()
+    assert await waiting == await without == "acme/all/indexer"
+    w.loop.advance(100_000)
+    await rounds()
+    assert w.fetches == 1
