@@ -15,7 +15,9 @@ from gatewright.core.exchange import Consumer
 class Counters(Protocol):
     """Keeps the numbers of all limits and budgets. Each call is atomic, over all its allowances and all processes.
 
-    Adapters that must ask another machine return an awaitable; the others answer at once.
+    Adapters that must ask another machine return an awaitable; the others answer at once. The keys of one call differ.
+    How each kind counts, to the unit, is in `core.cells`. Beyond this, each adapter has `raise_settled(allowance,
+    amount)`: at least so much of a budget was spent, says the ledger, after the counter was lost.
     """
 
     def reserve(
@@ -29,7 +31,11 @@ class Counters(Protocol):
         ...
 
     def extend(self, grant: Grant, amounts: list[int]) -> Refused | Awaitable[Refused | None] | None:
-        """Take so much more, all or none, and let the whole reservation live for another `RESERVED_S`."""
+        """Take so much more, all or none, and let the whole reservation live for another `RESERVED_S`.
+
+        An amount of zero is not refused, unless the reservation had expired and does not fit any more. A sliding
+        allowance that nobody else uses lets its exchange go on beyond the limit.
+        """
         ...
 
     def settle(self, grant: Grant, used: list[int]) -> None:
