@@ -31,8 +31,11 @@ def newest_first(connection: Connection, query: Select[Any], consumer: str = "")
     if _matches(connection, consumer) <= FEW:
         found = query.where(matches(EXCHANGES.c.consumer, consumer)).cte("found").prefix_with("MATERIALIZED")
         return select(found).order_by(*_newest(found.c))
-    # An expression instead of the column: the index on the consumer does not know it.
-    return query.where(matches(EXCHANGES.c.consumer.concat(""), consumer)).order_by(*_newest(EXCHANGES.c))
+    column = EXCHANGES.c.consumer
+    # To SQLite an expression instead of the column, which the index on the consumer does not know. PostgreSQL has its
+    # statistics of what is common, and would lose them by that.
+    path = column.concat("") if connection.dialect.name == "sqlite" else column
+    return query.where(matches(path, consumer)).order_by(*_newest(EXCHANGES.c))
 
 
 def narrow(query: Select[Any], *, key_id: str = "", kind: str = "", status: int | None = None) -> Select[Any]:
