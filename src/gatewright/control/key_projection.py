@@ -48,10 +48,8 @@ class KeyProjection:
         self._engine, self._directory, self._secret = engine, state / DIRECTORY, secret
         self._lock = threading.Lock()
         self._table: KeyTable | None = None
-        self._database_step: str | None = ""
-        """The last key that was compared with the table; None when all were."""
-        self._table_step: bytes | None = None
-        """The last entry that was looked for in the database; None when there is nothing to compare."""
+        self._compared: bytes | None = b""
+        """The last digest that was compared; None when all were."""
 
     def poll_once(self) -> bool:
         """Bring over what changed, and compare one more step; whether there is more to do at once.
@@ -95,22 +93,19 @@ class KeyProjection:
             is_right = self._secret is None or has_same_secret(connection, self._secret)
         if at is None or at > current:
             # A table that was never filled, or a database that was set back: compare everything.
-            self._compare_again()
+            self._compared = b""
             table.write(lambda writing: setattr(writing, "revision", current))
         elif at < current:
             table.write(partial(_bring_changes, self._engine))
-        if self._database_step is not None:
-            self._database_step = table.write(partial(_compare_database, self._engine, self._database_step))
-            self._table_step = b"" if self._database_step is None else None
-        elif self._table_step is not None:
-            self._table_step = table.write(partial(_compare_table, self._engine, self._table_step))
+        if self._compared is not None:
+            self._compared = table.write(partial(_compare, self._engine, self._compared))
         self.problem = None if is_right else OTHER_SECRET
-        return self._database_step is not None or self._table_step is not None
+        return self._compared is not None
 
     def _open(self) -> KeyTable:
         if self._table is not None and not self._table.is_in_place:
             self._close()
-            self._compare_again()
+            self._compared = b""
         if self._table is None:
             self._table = KeyTable(self._directory)
         return self._table
@@ -124,10 +119,7 @@ class KeyProjection:
         """Remove a damaged table; the next poll fills a new one."""
         with contextlib.suppress(OSError):
             KeyTable.remove(self._directory)
-        self._compare_again()
-
-    def _compare_again(self) -> None:
-        self._database_step, self._table_step = "", None
+        self._compared = b""
 
 
 def write_through(engine: Engine, state: Path) -> bool:
@@ -162,25 +154,21 @@ def _bring_changes(engine: Engine, writing: Writing) -> None:
     writing.revision = current
 
 
-def _compare_database(engine: Engine, last: str, writing: Writing) -> str | None:
-    """Compare the keys after `last`; gives the last one of them, None when all were compared."""
-    with reading(engine) as connection:
-        rows = connection.execute(_query().where(KEYS.c.id > last).order_by(KEYS.c.id).limit(STEP)).all()
-    for row in rows:
-        writing.put(bytes(row.digest), record_of(row))
-    return rows[-1].id if len(rows) == STEP else None
+def _compare(engine: Engine, after: bytes, writing: Writing) -> bytes | None:
+    """Make some entries behind `after` what the database says; gives the last one of them, None at the end.
 
-
-def _compare_table(engine: Engine, last: bytes, writing: Writing) -> bytes | None:
-    """Remove entries after `last` that no key has; gives the last one looked at, None when all were."""
-    digests = writing.digests_after(last, STEP)
+    In the order of digests, in which the table keeps its entries: a step so writes few pages.
+    """
     with reading(engine) as connection:
-        found = connection.execute(select(KEYS.c.digest).where(KEYS.c.digest.in_(digests))).scalars()
-        known = {bytes(digest) for digest in found}
-    for digest in digests:
-        if digest not in known:
+        query = _query().where(KEYS.c.digest > after).order_by(KEYS.c.digest).limit(STEP)
+        records = {bytes(row.digest): record_of(row) for row in connection.execute(query)}
+    last = next(reversed(records)) if len(records) == STEP else None
+    for digest in writing.digests_between(after, last):
+        if digest not in records:
             writing.delete(digest)
-    return digests[-1] if len(digests) == STEP else None
+    for digest, record in records.items():
+        writing.put(digest, record)
+    return last
 
 
 def record_of(row: Row[Any]) -> KeyRecord:

@@ -72,7 +72,7 @@ class KeyFilter(Struct, frozen=True, kw_only=True):
     consumer: str = ""
     """A consumer's path, or the beginning of one that ends with `*` (`acme/*`)."""
     search: str = ""
-    """What a name holds, or how an id, a prefix or a consumer begins."""
+    """A whole key or prefix; else what a name holds, or how an id, a prefix or a consumer begins."""
     state: State | None = None
 
 
@@ -310,9 +310,11 @@ def _conditions(chosen: KeyFilter, now: int) -> Iterable[ColumnElement[bool]]:
         yield KEYS.c.consumer.startswith(chosen.consumer[:-1], autoescape=True)
     elif chosen.consumer:
         yield KEYS.c.consumer == chosen.consumer
-    if chosen.search:
+    if chosen.search.startswith(PREFIX) and (key_id := find_id(chosen.search)):
+        yield KEYS.c.id == key_id
+    elif chosen.search:
         yield or_(
-            KEYS.c.id == (find_id(chosen.search) or chosen.search),
+            KEYS.c.id.startswith(chosen.search, autoescape=True),
             KEYS.c.prefix.startswith(chosen.search, autoescape=True),
             KEYS.c.consumer.startswith(chosen.search, autoescape=True),
             KEYS.c.name.contains(chosen.search, autoescape=True),

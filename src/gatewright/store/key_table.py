@@ -86,14 +86,16 @@ class Writing:
         """Remove an entry, if there is one."""
         self.changed += self._transaction.delete(digest)
 
-    def digests_after(self, last: bytes, limit: int) -> list[bytes]:
-        """The next digests in their order; of an empty `last`, the first."""
+    def digests_between(self, after: bytes, last: bytes | None) -> list[bytes]:
+        """The digests behind `after` up to and with `last` (None: all), in their order."""
         found: list[bytes] = []
         cursor = self._transaction.cursor()
-        is_there = cursor.set_range(last) if last else cursor.first()
-        while is_there and len(found) < limit:
+        is_there = cursor.set_range(after) if after else cursor.first()
+        while is_there:
             key = bytes(cursor.key())
-            if key not in (_REVISION, last):
+            if last is not None and key > last:
+                break
+            if key not in (_REVISION, after):
                 found.append(key)
             is_there = cursor.next()
         return found

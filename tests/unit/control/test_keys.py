@@ -253,8 +253,12 @@ def test_keys_are_found_by_what_is_known_of_them(keys: Keys, consumers: Consumer
     assert ids(search="y_x") == {two.id}
     assert ids(search=one.id) == ids(search=one.prefix) == ids(search=one.prefix[:8]) == {one.id}
     assert ids(search="beta/") == {three.id}
+    named = keys.create(ACTOR, PATH, name="production")
+    assert ids(search="production") == {named.key.id}
+    assert ids(search=named.text) == {named.key.id}
+    keys.revoke(ACTOR, named.key.id)
     assert ids(state="active") == {one.id}
-    assert ids(state="revoked") == {two.id}
+    assert ids(state="revoked") == {two.id, named.key.id}
     assert ids(state="suspended") == {three.id}
     assert ids(state="expired") == set()
 

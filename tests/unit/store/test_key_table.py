@@ -1,6 +1,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -121,18 +122,18 @@ def test_a_change_that_raises_leaves_nothing(table: KeyTable) -> None:
 def test_digests_can_be_gone_through_in_steps(table: KeyTable) -> None:
     fill(table, *range(25))
     table.write(lambda writing: setattr(writing, "revision", 3))
-    found: list[bytes] = []
-
-    def step(writing: Writing) -> list[bytes]:
-        return writing.digests_after(found[-1] if found else b"", 7)
-
-    while some := table.write(step):
-        assert len(some) <= 7
-        found += some
-    assert found == sorted(digest(number) for number in range(25))
-    gone = found[10]
-    table.write(lambda writing: writing.delete(gone))
-    assert table.write(lambda writing: writing.digests_after(gone, 1)) == [found[11]]
+    every = sorted(digest(number) for number in range(25))
+    for after, last, wanted in (
+        (b"", None, every),
+        (b"", every[6], every[:7]),
+        (every[6], every[13], every[7:14]),
+        (every[6], every[6], []),
+        (every[20], None, every[21:]),
+        (every[24], None, []),
+    ):
+        assert table.write(partial(Writing.digests_between, after=after, last=last)) == wanted
+    table.write(lambda writing: writing.delete(every[10]))
+    assert table.write(lambda writing: writing.digests_between(every[10], every[11])) == [every[11]]
 
 
 def test_a_full_table_grows_under_its_readers(directory: Path) -> None:
