@@ -68,6 +68,10 @@ class Replica:
         self.counters.settle(grant, used)
         self.counters.flush()
 
+    def leased(self) -> int:
+        leases = self.counters._leases
+        return 0 if leases is None else leases.held()
+
     def go(self, is_up: bool) -> None:
         self.link.is_up = is_up
         self.counters.change(is_up, "" if is_up else "gone")
@@ -201,6 +205,34 @@ def test_an_exchange_that_ends_while_it_is_extended_is_settled_with_the_answer(i
         assert await replica.used(BUDGET) == [15]
 
     run(test)
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+@pytest.mark.parametrize("allowance", [BUDGET, SLIDING, Allowance("c", Kind.CONCURRENT, 100)])
+def test_an_extension_after_one_that_the_server_has_yet_to_hear_of(allowance: Allowance, is_later: bool) -> None:
+    slice_s = 4 if allowance.kind is Kind.SLIDING else 30
+
+    async def test(replica: Replica, clock: FakeClock) -> None:
+        grant = await replica.grant([allowance], [10])
+        clock.advance(slice_s)
+        replica.counters.tick()
+        others = [await replica.grant([allowance], [2]) for _ in range(2)]
+        replica.counters.flush()
+        asked = len(replica.link.calls)
+        assert await replica.extend(grant, [3]) is None
+        assert len(replica.link.calls) == asked, "from the lease"
+        clock.advance(slice_s if is_later else 0)
+        assert await replica.extend(grant, [20]) is None
+        assert len(replica.link.calls) > asked
+        replica.counters.flush()
+        assert await replica.used(allowance) == [33 + 4 + replica.leased()]
+        for each, used in (grant, 30), (others[0], 1), (others[1], 1):
+            replica.counters.settle(each, [used])
+        replica.counters.flush()
+        spent = 0 if allowance.kind is Kind.CONCURRENT else 32
+        assert await replica.used(allowance) == [spent + replica.leased()]
+
+    run(test, lease=0.3)
 
 
 def test_in_an_outage_a_share_is_granted_at_once_and_booked_afterwards() -> None:
@@ -339,12 +371,11 @@ async def _drive(allowance: Allowance, steps: list[tuple[str, int, int]]) -> Non
     held: list[tuple[Replica, Grant, float]] = []
     spent: list[tuple[float, int]] = []
 
+    is_sliding = allowance.kind is Kind.SLIDING
+    alive_s = allowance.period_s if is_sliding else RESERVED_S
+
     def check() -> None:
-        if allowance.kind is Kind.SLIDING:
-            total = sum(amount for at, amount in spent if at > clock() - allowance.period_s)
-        else:
-            total = sum(amount for _, amount in spent)
-        alive_s = allowance.period_s if allowance.kind is Kind.SLIDING else RESERVED_S
+        total = sum(amount for at, amount in spent if not is_sliding or at > clock() - alive_s)
         total += sum(grant.amounts[0] for _, grant, at in held if at > clock() - alive_s)
         assert total <= allowance.limit
 
@@ -360,6 +391,10 @@ async def _drive(allowance: Allowance, steps: list[tuple[str, int, int]]) -> Non
             clock.advance(amount / 10)
             for replica in replicas:
                 replica.counters.tick()
+            if clock() < START + allowance.period_s:
+                leased = sum(replica.leased() for replica in replicas)
+                known = sum(amount for _, amount in spent) + sum(grant.amounts[0] for _, grant, _ in held)
+                assert await replicas[0].used(allowance) == [known + leased], "to the last one"
         elif held:
             replica, grant, at = held.pop(number % len(held))
             if step == "extend":
