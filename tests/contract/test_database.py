@@ -190,3 +190,28 @@ def test_hostile_text_is_only_text(database: Engine) -> None:
     with reading(database) as connection:
         for each in hostile:
             assert connection.scalar(select(func.count()).select_from(ALERTS).where(ALERTS.c.key == each)) == 1
+
+
+@pytest.mark.sockets
+def test_a_statement_that_takes_too_long_is_ended(postgresql_url: str, tmp_path: Path) -> None:
+    engine = open_database(postgresql_url, tmp_path, statement_timeout_s=0.05)
+    with pytest.raises(DBAPIError, match="statement timeout"), engine.begin() as connection:
+        connection.execute(text("SELECT pg_sleep(10)"))
+    # A migration may take as long as it must.
+    migrate(engine)
+    assert status(engine).is_current
+    engine.dispose()
+
+
+@pytest.mark.sockets
+def test_a_connection_that_was_cut_is_replaced(postgresql_url: str, tmp_path: Path) -> None:
+    engine = open_database(postgresql_url, tmp_path, pool_size=1)
+    other = open_database(postgresql_url, tmp_path)
+    with engine.connect() as connection:
+        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+    with other.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    with reading(engine) as connection:
+        assert connection.scalar(text("SELECT pg_backend_pid()")) != pid
+    engine.dispose()
+    other.dispose()
