@@ -120,7 +120,8 @@ class Configurations:
         """Everything that is to say about a document; nothing changes by it."""
         data = document.encode()
         verdict = self._check(data)
-        plain = find_plain_secrets([(DOCUMENT, data)])
+        known = {error.path for error in verdict.errors}
+        plain = [error for error in find_plain_secrets([(DOCUMENT, data)]) if error.path not in known]
         return Verdict((*verdict.errors, *plain), verdict.warnings) if plain else verdict
 
     def diff(self, old: int, new: int) -> str:

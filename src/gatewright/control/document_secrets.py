@@ -1,8 +1,8 @@
 """Secrets that stand as plain text in a configuration document, though a reference belongs there.
 
-A field that is a secret takes nothing but a reference; what is left are places where text may be one: headers, and a
-password inside an address. A document that is stored in a database must not hold those, and one that is shown must not
-show them.
+Headers, a password inside an address, and fields that are secrets: those take nothing but a reference anyway, but what
+is stored must not depend on who checks them. A document that is stored in a database must not hold secrets, and one
+that is shown must not show them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _HARMLESS: Final = re.compile(r"tokens|_url$|_uri$|_endpoint$|method$", re.IGNOR
 """Names that merely sound like it: limits of LLM tokens, addresses of token endpoints."""
 _PASSWORD_IN_ADDRESS: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]*:[^/?#@\s]+@")
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{(env|file):")
+_FIELDS: Final = frozenset({"api_key", "client_secret", "key", "password", "secret"})
+"""Fields of providers, of identity and of filters that are secrets."""
 MAX_DEPTH_OF_SETTINGS: Final = 32
 """Levels of lists and mappings in the settings of one policy; far from what breaks a reader of JSON."""
 
@@ -40,7 +42,7 @@ def find_plain_secrets(files: Sequence[tuple[str, bytes]]) -> list[ConfigError]:
     return [
         ConfigError(text.path, message, text.node.file, text.node.line)
         for text in found
-        if text.is_address_with_password or (text.is_header and text.is_telling)
+        if text.is_address_with_password or text.is_secret_field or (text.is_header and text.is_telling)
     ]
 
 
@@ -82,6 +84,11 @@ class _Text(Struct, frozen=True, eq=False):
     name: str
     is_header: bool
     is_address_with_password: bool
+
+    @property
+    def is_secret_field(self) -> bool:
+        """Whether it is a field that takes a reference only; under `tls`, `key` is the path of a file."""
+        return self.name in _FIELDS and not self.path.endswith("tls.key")
 
     @property
     def is_telling(self) -> bool:

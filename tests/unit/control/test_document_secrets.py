@@ -22,6 +22,9 @@ from gatewright.control.document_secrets import MAX_DEPTH_OF_SETTINGS, depth_of,
         ("providers: {up: {url: 'http://host:80/v1', key: '${env:KEY}'}}", []),
         ("providers: {up: {url: 'http://host/a:b@c'}}", []),
         ("policies: [{config: {max_output_tokens: '5'}}]", []),
+        ("providers: {up: {key: hunter2}}", ["providers.up.key"]),
+        ("providers: {up: {key: 3, tls: {key: /etc/key.pem}}}", []),
+        ("identity: {introspection: {client_secret: abc}}", ["identity.introspection.client_secret"]),
         ("not: [valid", []),
         ("- a list", []),
         ("", []),
@@ -33,7 +36,7 @@ def test_plain_secrets_are_found_with_their_place(document: str, places: list[st
     for error in found:
         assert error.line == 1
         assert "reference" in error.message
-        assert not any(hidden in str(error) for hidden in ("abc", "pass", "u:p"))
+        assert not any(hidden in str(error) for hidden in ("abc", "pass", "u:p", "hunter2"))
 
 
 def test_what_is_shown_holds_references_and_no_secret() -> None:

@@ -1,0 +1,137 @@
+"""`/admin/v1/budgets`: budgets that are kept here, beside those of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from litestar import Router, delete, get, post, put
+from litestar.params import JSONBody, PathParameter
+from msgspec import Meta, Struct, field
+
+from gatewright.config.documents import Selector
+from gatewright.control.admin.parameters import (
+    Cursor,
+    Limit,
+    needs,
+    parse_cursor,
+    render_cursor,
+    responses,
+)
+from gatewright.control.admin.services import Acting, AdminServices, Services
+from gatewright.control.admin_keys import Role
+from gatewright.control.budgets import BudgetPolicy, BudgetSpending, ManagedBudget
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, PathParameter(pattern=NAME_PATTERN, description="The name of a budget.")]
+
+
+class BudgetDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a budget is."""
+
+    config: dict[str, Any]
+    """The settings of the filter `budget`; secrets in it (`webhook`) as references."""
+    on: Selector = field(default_factory=Selector)
+    """What it applies to; default is every exchange."""
+
+
+class NewBudget(BudgetDocument, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A budget that is to be made."""
+
+    name: Annotated[str, Meta(pattern=NAME_PATTERN)]
+    """Under which its spending is kept; a name that was used before goes on with what was spent under it."""
+
+
+class BudgetView(Struct, frozen=True):
+    """A budget, and how much of it is used."""
+
+    name: str
+    """Under which its spending is kept."""
+    on: Selector
+    """What it applies to."""
+    config: dict[str, Any]
+    """The settings of the filter `budget`."""
+    changed_at: int
+    """When it was made or changed last, in Unix seconds."""
+    state: list[BudgetSpending] | None
+    """Who has used how much of it in the present window; null where the counters cannot tell."""
+
+
+class BudgetPage(Struct, frozen=True):
+    """Some budgets."""
+
+    items: list[BudgetView]
+    """By name."""
+    next_cursor: str | None
+    """For the next page; null on the last."""
+
+
+@get("/", operation_id="listBudgets", summary="List the budgets kept here", responses=responses(), sync_to_thread=True)
+def list_budgets(services: Services, limit: Limit = 50, cursor: Cursor = "") -> BudgetPage:
+    """Budgets of the configuration are not among them: read those there."""
+    budgets = services.budgets.list(after=parse_cursor(cursor, str) or "", limit=limit + 1)
+    more = render_cursor(budgets[limit - 1].policy.name) if len(budgets) > limit else None
+    return BudgetPage([_view(services, budget) for budget in budgets[:limit]], more)
+
+
+@get("/{name:str}", operation_id="getBudget", summary="Read a budget", responses=responses(404), sync_to_thread=True)
+def get_budget(services: Services, name: Name) -> BudgetView:
+    """The budget, and how much of it is used."""
+    return _view(services, services.budgets.get(name))
+
+
+@post(
+    "/",
+    operation_id="createBudget",
+    summary="Make a budget",
+    guards=[needs(Role.OPERATOR)],
+    responses=responses(409, 413),
+    sync_to_thread=True,
+)
+def create_budget(services: Services, actor: Acting, data: JSONBody[NewBudget]) -> BudgetView:
+    """It counts from within a second after this on."""
+    return _view(services, services.budgets.create(actor, _policy(data.name, data)))
+
+
+@put(
+    "/{name:str}",
+    operation_id="replaceBudget",
+    summary="Change a budget",
+    guards=[needs(Role.OPERATOR)],
+    responses=responses(404, 413),
+    sync_to_thread=True,
+)
+def replace_budget(services: Services, actor: Acting, name: Name, data: JSONBody[BudgetDocument]) -> BudgetView:
+    """Puts this in its place, as a whole. What is spent stays spent."""
+    return _view(services, services.budgets.replace(actor, _policy(name, data)))
+
+
+@delete(
+    "/{name:str}",
+    operation_id="deleteBudget",
+    summary="Remove a budget",
+    guards=[needs(Role.OPERATOR)],
+    responses=responses(404),
+    sync_to_thread=True,
+)
+def delete_budget(services: Services, actor: Acting, name: Name) -> None:
+    """Nobody is refused by it any more."""
+    services.budgets.delete(actor, name)
+
+
+ROUTER: Final = Router(
+    "/budgets",
+    route_handlers=[list_budgets, get_budget, create_budget, replace_budget, delete_budget],
+    guards=[needs(Role.VIEWER)],
+    tags=["budgets"],
+)
+
+
+def _policy(name: str, document: BudgetDocument) -> BudgetPolicy:
+    return BudgetPolicy(name=name, on=document.on, config=document.config)
+
+
+def _view(services: AdminServices, budget: ManagedBudget) -> BudgetView:
+    policy = budget.policy
+    states = None if services.budget_states is None else services.budget_states()
+    state = None if states is None else [BudgetSpending.of(found) for found in states if found.name == policy.name]
+    return BudgetView(policy.name, policy.on, policy.config, budget.changed_at, state)
