@@ -21,7 +21,7 @@ from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
 from gatewright.control.access_log import AccessLog
 from gatewright.control.administration import Sources
-from gatewright.control.managed_files import extra_sources, managed_sources
+from gatewright.control.managed_sources import extra_sources, managed_sources
 from gatewright.control.process import ControlProcess
 from gatewright.control.reading import Reading
 from gatewright.control.trial import build_for_trial

@@ -13,7 +13,7 @@ from gatewright.config.load import Loaded, load
 from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.control.budgets import BudgetPolicy
 from gatewright.control.configurations import DOCUMENT, Files, Verdict
-from gatewright.control.managed_files import budgets_file
+from gatewright.control.managed_sources import budgets_file
 
 Check = Callable[[Gateway], Gateway]
 """The trial build of a document. Raises InvalidConfig with every error."""

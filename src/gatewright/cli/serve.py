@@ -28,7 +28,7 @@ from gatewright.cli.output import is_terminal, print_note
 from gatewright.cli.state import StateLock, default_state_dir
 from gatewright.config.documents import Gateway
 from gatewright.config.transport import encode
-from gatewright.control.managed_files import (
+from gatewright.control.managed_sources import (
     configuration_file,
     default_file,
     extra_sources,

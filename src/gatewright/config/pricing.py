@@ -60,6 +60,8 @@ class Pricing(Struct, frozen=True):
     """Names them in the ledger (`ModelFacts.price_version`)."""
     services: Mapping[str, tuple[_Level, ...]]
     """Levels by service, shortest input first; `prices` is the usual service."""
+    plain: tuple[int, int] | None = None
+    """Femto-dollars per input and per output token, where that is all there is to the usual service's text."""
 
     def cost(self, usage: Usage, service: Service = "prices") -> int | None:
         """Femto-dollars for one answer; None when something that was used has no known price."""
@@ -133,7 +135,14 @@ def compile_pricing(facts: ModelFacts) -> Pricing | None:
         own: Prices | None = getattr(facts, service)
         if own is not None:
             services[service] = _levels([facts.prices, own])
-    return Pricing(facts.price_version, services)
+    return Pricing(facts.price_version, services, _plain_prices(services["prices"]))
+
+
+def _plain_prices(levels: tuple[_Level, ...]) -> tuple[int, int] | None:
+    level = levels[0]
+    if len(levels) > 1 or level.request or level.input is None or level.output is None:
+        return None
+    return level.input, level.output
 
 
 def _levels(lists: list[Prices]) -> tuple[_Level, ...]:

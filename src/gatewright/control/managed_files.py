@@ -8,7 +8,6 @@ gateway that was started without files of its own; until there is one, it serves
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,39 +16,12 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatewright.control import budgets, configurations
+from gatewright.control.managed_sources import DIRECTORY, budgets_file, configuration_file, write_file
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revisions
 from gatewright.store.tables import BUDGETS, CONFIGURATIONS
 
-DIRECTORY: Final = "managed"
 _NOTE: Final = "# Written by the gateway from its database; changes here are lost. Use the admin API.\n"
-
-
-def budgets_file(state: Path) -> Path:
-    """The budgets that the admin API keeps, as policies; absent while there are none."""
-    return state / DIRECTORY / "budgets.json"
-
-
-def configuration_file(state: Path) -> Path:
-    """The active version of the configuration; absent before the first one is applied."""
-    return state / DIRECTORY / "configuration.yaml"
-
-
-def default_file(state: Path) -> Path:
-    """What a gateway without configuration found to serve when it started."""
-    return state / DIRECTORY / "default.json"
-
-
-def managed_sources(state: Path) -> list[Path]:
-    """The files that make the configuration of a gateway that was started without any."""
-    configuration = configuration_file(state)
-    return [configuration if configuration.exists() else default_file(state), *extra_sources(state)]
-
-
-def extra_sources(state: Path) -> list[Path]:
-    """The files that are added to those a gateway was started with."""
-    budgets = budgets_file(state)
-    return [budgets] if budgets.exists() else []
 
 
 class ManagedFiles:
@@ -109,14 +81,3 @@ def _read_active(connection: Connection) -> str | None:
 
 def _render(policies: list[dict[str, Any]]) -> bytes | None:
     return msgspec.json.format(msgspec.json.encode({"policies": policies})) if policies else None
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Replace a file at once, for its owner's eyes only. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)

@@ -89,6 +89,7 @@ class Budget(Filter):
             budget=group,
             other_model=config.when_dry,
             refuse_unpriced=self._refuse_unpriced if refuses else None,
+            is_fixed=self._grouping.is_fixed,
         )
         return claims
 

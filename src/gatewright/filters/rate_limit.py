@@ -85,7 +85,9 @@ class RateLimit(Filter):
     def _make(self, who: str) -> Claims:
         if len(self._claims) >= _MAX_GROUPS:
             self._claims.clear()
-        claims = self._claims[who] = Claims([self._claim(who, *limit) for limit in self._limits])
+        claims = self._claims[who] = Claims(
+            [self._claim(who, *limit) for limit in self._limits], is_fixed=self._grouping.is_fixed
+        )
         return claims
 
     def _claim(self, who: str, measure: Measure, limit: int, shown: str) -> Claim:

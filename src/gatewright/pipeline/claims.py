@@ -62,7 +62,7 @@ class BudgetGroup(Struct, frozen=True):
 class Claims:
     """What one policy takes of each exchange of a consumer. Compared by identity, so keep and return the same one."""
 
-    __slots__ = ("budget", "claims", "other_model", "refuse_unpriced", "soft")
+    __slots__ = ("budget", "claims", "is_fixed", "other_model", "refuse_unpriced", "soft")
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Claims:
         budget: BudgetGroup | None = None,
         other_model: str | None = None,
         refuse_unpriced: Callable[[str], GatewayError] | None = None,
+        is_fixed: bool = False,
     ) -> None:
         self.claims = tuple(claims)
         self.budget = budget
@@ -79,6 +80,8 @@ class Claims:
         """The published model that answers instead when this is used up; None refuses."""
         self.refuse_unpriced = refuse_unpriced
         """What callers of a model without known prices are told; None lets them pass uncounted."""
+        self.is_fixed = is_fixed
+        """Whether every exchange of the same consumer and model takes these, until a budget's window ends."""
         self.soft: Claims | None = None
         """The same without refusing, for exchanges that were sent to the other model; made when needed."""
 
@@ -93,6 +96,28 @@ def _soften(claim: Claim) -> Claim:
     return msgspec.structs.replace(claim, allowance=msgspec.structs.replace(claim.allowance, is_hard=False))
 
 
+class ShownLimit(Struct, frozen=True):
+    """A limit that the headers of an answer may speak of."""
+
+    index: int
+    """Its place in the plan."""
+    limit: int
+    unit: bytes
+    lines: bytes
+    """Its header lines, with `%d` for what remains."""
+
+
+def _lines(unit: bytes, allowance: Allowance) -> bytes:
+    duration = _duration(allowance.period_s)
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %b\r\n" % (
+        unit,
+        allowance.limit,
+        unit,
+        unit,
+        duration,
+    )
+
+
 class Plan:
     """The claims of all policies on one kind of exchange, compiled."""
 
@@ -105,9 +130,8 @@ class Plan:
         "measures",
         "owners",
         "refusals",
-        "requests",
         "running",
-        "tokens",
+        "shown",
         "unpriced",
     )
 
@@ -129,13 +153,13 @@ class Plan:
             for index, (claim, part) in enumerate(claims)
             if part.budget is not None and claim.measure == Measure.COST
         )
-        self.requests = self._shown((Measure.REQUESTS,))
-        self.tokens = self._shown((Measure.INPUT, Measure.OUTPUT, Measure.TOTAL))
+        groups = ((b"requests", (Measure.REQUESTS,)), (b"tokens", (Measure.INPUT, Measure.OUTPUT, Measure.TOTAL)))
+        self.shown = tuple([rows for unit, measures in groups if (rows := self._shown(unit, measures))])
+        """What the rate-limit headers speak of: limits of requests, then of tokens."""
 
-    def _shown(self, measures: Sequence[Measure]) -> tuple[int, ...]:
-        """The allowances that the rate-limit headers speak of."""
+    def _shown(self, unit: bytes, measures: Sequence[Measure]) -> tuple[ShownLimit, ...]:
         return tuple(
-            index
+            ShownLimit(index, allowance.limit, unit, _lines(unit, allowance))
             for index, (allowance, measure) in enumerate(zip(self.allowances, self.measures, strict=True))
             if measure in measures and allowance.kind == Kind.SLIDING and allowance.is_hard
         )
@@ -171,55 +195,38 @@ def used_amounts(plan: Plan, usage: Usage | None, cost_femto_usd: int) -> list[i
 def limit_lines(plan: Plan, left: Sequence[int]) -> bytes:
     """`x-ratelimit-*` header lines in OpenAI's form: of several limits the one that is nearest to its end."""
     lines = b""
-    if plan.requests:
-        lines = _limit_lines(plan, left, plan.requests, b"requests")
-    if plan.tokens:
-        lines += _limit_lines(plan, left, plan.tokens, b"tokens")
+    for shown in plan.shown:
+        nearest = shown[0]
+        if len(shown) > 1:
+            least = left[nearest.index] / nearest.limit
+            for other in shown[1:]:
+                share = left[other.index] / other.limit
+                if share < least:
+                    nearest, least = other, share
+        remaining = left[nearest.index]
+        lines += nearest.lines % (remaining if remaining > 0 else 0)
     return lines
-
-
-def _limit_lines(plan: Plan, left: Sequence[int], shown: tuple[int, ...], unit: bytes) -> bytes:
-    index = shown[0]
-    if len(shown) > 1:
-        allowances = plan.allowances
-        index = min(shown, key=lambda i: left[i] / allowances[i].limit)
-    allowance = plan.allowances[index]
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        unit,
-        allowance.limit,
-        unit,
-        max(left[index], 0),
-        unit,
-        _duration(allowance.period_s),
-    )
-
-
-_durations: Final[dict[float, bytes]] = {}
 
 
 def _duration(seconds: float) -> bytes:
     """`6m0s`, as OpenAI writes durations: the time after which what was just used is free again."""
-    text = _durations.get(seconds)
-    if text is None:
-        whole = int(seconds)
-        parts: list[str] = []
-        for unit, length in (("h", 3600), ("m", 60)):
-            if whole >= length or parts:
-                parts.append(f"{whole // length}{unit}")
-                whole %= length
-        text = _durations[seconds] = "".join([*parts, f"{whole}s"]).encode()
-    return text
+    whole = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("h", 3600), ("m", 60)):
+        if whole >= length or parts:
+            parts.append(f"{whole // length}{unit}")
+            whole %= length
+    return "".join([*parts, f"{whole}s"]).encode()
 
 
 def refusal_headers(plan: Plan, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
     """The same for a request that is refused, of the limit that refused it."""
-    index = refused.index
-    if index not in plan.requests and index not in plan.tokens:
-        return ()
-    unit = b"requests" if index in plan.requests else b"tokens"
-    allowance = plan.allowances[index]
-    return (
-        (b"x-ratelimit-limit-" + unit, b"%d" % allowance.limit),
-        (b"x-ratelimit-remaining-" + unit, b"%d" % max(refused.left, 0)),
-        (b"x-ratelimit-reset-" + unit, b"%.3fs" % refused.wait_s),
-    )
+    for shown in plan.shown:
+        for limit in shown:
+            if limit.index == refused.index:
+                return (
+                    (b"x-ratelimit-limit-" + limit.unit, b"%d" % limit.limit),
+                    (b"x-ratelimit-remaining-" + limit.unit, b"%d" % max(refused.left, 0)),
+                    (b"x-ratelimit-reset-" + limit.unit, b"%.3fs" % refused.wait_s),
+                )
+    return ()

@@ -34,6 +34,7 @@ _NESTED_LIMITS: Final[Mapping[str, str]] = {
     "options": "num_predict",
 }
 """Where the dialects that group their parameters hold the limit."""
+_MEMBERS: Final = frozenset((*_LIMITS, *_NESTED_LIMITS))
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -62,6 +63,8 @@ def first_slice(x: Exchange, *, has_output: bool) -> int:
 
 def allowed_output(fields: Fields) -> int | None:
     """The most output tokens that the client asks for, in any dialect; None when it does not say."""
+    if _MEMBERS.isdisjoint(fields):
+        return None
     for name in _LIMITS:
         raw = fields.get(name)
         if raw is not None:

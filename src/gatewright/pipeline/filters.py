@@ -6,7 +6,7 @@ holds, per phase, only the filters that override it, so a phase nobody uses cost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import Struct
@@ -16,6 +16,8 @@ from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.ports import Ports
 from gatewright.pipeline.claims import Claims, Plan
 
+_FIXED_S: Final = 60.0
+"""How long a plan that depends on nothing else is kept before the filters are asked again."""
 _MAX_PLANS: Final = 1_000
 """Kept per chain; beyond it they are made again. A chain is of one consumer: more come from end users and windows."""
 
@@ -93,6 +95,8 @@ class Chain:
     """The filters that apply to one (consumer, model), by phase."""
 
     __slots__ = (
+        "_fixed",
+        "_fixed_until_s",
         "_plans",
         "needs_task",
         "on_authorize",
@@ -115,22 +119,27 @@ class Chain:
         self.on_events = _having(backwards, "on_events")
         self.on_settle = _having(backwards, "on_settle")
         self._plans: dict[Any, Plan] = {}
+        self._fixed: Plan | None = None
+        """The plan of every exchange, for as long as no claim depends on more than consumer and model."""
+        self._fixed_until_s = 0.0
 
-    def plan(self, x: Exchange, dry: Collection[str] = ()) -> Plan | None:
+    def plan(self, x: Exchange, wall: Callable[[], float], dry: Collection[str] = ()) -> Plan | None:
         """What this exchange takes of all limits and budgets; None when nothing is counted.
 
         The budgets named in `dry` count without refusing: what they pay for comes from their other model.
         """
-        hooks = self.on_reserve
-        if len(hooks) == 1 and not dry:
-            claims = hooks[0](x)
-            return None if claims is None else self._plans.get(claims) or self._build(claims, (claims,))
-        parts = tuple([claims for hook in hooks if (claims := hook(x)) is not None])
+        if x.started_s < self._fixed_until_s and not dry:
+            return self._fixed
+        parts = tuple([claims for hook in self.on_reserve if (claims := hook(x)) is not None])
         if dry:
             parts = tuple(
                 [part.soften() if part.budget is not None and part.budget.name in dry else part for part in parts]
             )
-        return None if not parts else self._plans.get(parts) or self._build(parts, parts)
+        plan = None if not parts else self._plans.get(parts) or self._build(parts, parts)
+        if not dry and all(part.is_fixed for part in parts):
+            ends_at = min((part.budget.ends_at for part in parts if part.budget is not None), default=float("inf"))
+            self._fixed, self._fixed_until_s = plan, x.started_s + min(ends_at - wall(), _FIXED_S)
+        return plan
 
     def _build(self, key: Any, parts: tuple[Claims, ...]) -> Plan:
         if len(self._plans) >= _MAX_PLANS:

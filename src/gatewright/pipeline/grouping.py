@@ -24,6 +24,8 @@ class Grouping:
         self._expression: Expression | None = None
         if expression is not None:
             self._expression = compile_expression(expression, FACTS)
+        self.is_fixed = expression is None and by not in ("user", "key")
+        """Whether all exchanges of one consumer, from one issuer, with one model are of one group."""
         self.is_consumer = by == "consumer" and expression is None and not per_model
         """Whether the group is the consumer's path, so that callers need not ask."""
 

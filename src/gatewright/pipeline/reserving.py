@@ -32,7 +32,7 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
     dry: list[str] = []
     while True:
         chain: Chain = x.chain
-        plan = chain.plan(x, dry)
+        plan = chain.plan(x, ports.wall, dry)
         if plan is None:
             return target
         result = ports.counters.reserve(plan.allowances, _first_amounts(x, plan, target, ports))
@@ -96,6 +96,9 @@ def _cost_nano(
         if plan.unpriced is not None:
             raise plan.unpriced(x.published_model)
         return 0
+    if pricing.plain is not None:
+        input_price, output_price = pricing.plain
+        return (input_tokens * input_price + output_tokens * output_price) // NANO_FEMTO + 1
     cost = pricing.cost(Usage(input_total=input_tokens, output_total=output_tokens))
     return 0 if cost is None else -(-cost // NANO_FEMTO)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer, Exchange, Reply
@@ -111,13 +111,15 @@ class DataPlane:
             route = self._route(request, x)
             dialect = route.dialect
             if route.listing is not None:
-                self._answer(connection, x, await self._list_models(x, route.listing))
+                self._answer(connection, x, await self._list_models(connection, x, route.listing))
                 return
             self._ledger.check_room()
             if x.snapshot.has_reservations:
                 self._held.add(x)
             if request.head is not None:
-                await self._recognise(connection, request, x)
+                pending = self._recognise(connection, request, x)
+                if pending is not None:
+                    await self._ports.spawn(pending)
             answer = await open_exchange(x, dialect, self._ports, self._pools.send)
             while not isinstance(answer, Reply):
                 error = await self._relay(connection, x, answer, dialect)
@@ -147,20 +149,22 @@ class DataPlane:
         self._answer_error(connection, x, error, dialect_of(malformed.path, malformed.headers), malformed.method)
         self._close(x)
 
-    async def _recognise(self, connection: Connection, request: Request, x: Exchange) -> None:
-        """Take the consumer from the request before, when head and snapshot are still the same."""
+    def _recognise(self, connection: Connection, request: Request, x: Exchange) -> Coroutine[Any, Any, None] | None:
+        """Take the consumer from the request before, when head, snapshot and credentials are still the same.
+
+        Gives a coroutine where others must be asked who it is.
+        """
         known = connection.caller
         callers = self._ports.callers
         generation = 0 if callers is None else callers.generation
         if known is not None and known[0] is request.head and known[1] is x.snapshot and known[3] == generation:
             x.consumer = cast(Consumer, known[2])
             x.is_identified = True
-            return
+            return None
         pending = identify(x, self._ports)
-        if pending is not None:
-            await self._ports.spawn(pending)
-        if x.consumer.expires_at == _NEVER:
+        if pending is None and x.consumer.expires_at == _NEVER:
             connection.caller = (request.head, x.snapshot, x.consumer, generation)
+        return pending
 
     # -- one exchange ---------------------------------------------------------------------------------------------
 
@@ -246,18 +250,20 @@ class DataPlane:
         connection.end_stream()
         return None
 
-    async def _list_models(self, x: Exchange, listing: Listing) -> Reply:
+    async def _list_models(self, connection: Connection, x: Exchange, listing: Listing) -> Reply:
         pending = identify(x, self._ports)
         if pending is not None:
             await self._ports.spawn(pending)
         snapshot = x.snapshot
         access = snapshot.access
+        if x.consumer.scopes is not None:
+            access.check_address(x.consumer, connection.peer)
         name = x.path_model
         if name is None or listing.render_model is None:
             names = [name for name in snapshot.models.exact() if access.is_listed(x.consumer, name)]
             return Reply(200, listing.render_models(names, self._created))
-        model = find_model(snapshot, name)
-        if not access.is_listed(x.consumer, model.name):
+        find_model(snapshot, name)
+        if not access.is_listed(x.consumer, name):
             raise refuse_model(name)
         return Reply(200, listing.render_model(name, self._created))
 

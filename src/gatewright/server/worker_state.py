@@ -30,6 +30,7 @@ from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 
 COUNTERS_FILE: Final = "counters"
+_NOTICED_S: Final = 0.01
 JOURNALS: Final = "journal"
 
 
@@ -74,7 +75,9 @@ class WorkerState:
         )
 
     async def ready(self) -> None:
-        """Wait until everything may be used."""
+        """Wait until everything may be used: another process that has the counters to itself must notice this one."""
+        while self._shared is not None and not self._shared.tick():  # noqa: ASYNC110 - it is said in shared memory
+            await asyncio.sleep(_NOTICED_S)
 
     def use(self, snapshot: Snapshot) -> None:
         """Follow a new configuration."""

@@ -1,0 +1,60 @@
+"""How often somebody may be wrong about a client's secret. A pure count: times are given.
+
+Keys cannot be guessed; what is limited is the work, and the noise in the log. Clients behind one proxy share an
+address, so one of them that has a wrong secret must not shut out the others: few mistakes are free for a pair of
+address and client, many for an address.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+PER_CLIENT: Final = 10
+"""Mistakes in a window, from one address about one client."""
+PER_ADDRESS: Final = 100
+WINDOW_S: Final = 60.0
+MAX_KEPT: Final = 10_000
+_PREFIX_BITS: Final = 64
+"""An IPv6 customer has at least so large a network of addresses."""
+
+
+class Guesses:
+    """Counts mistakes in fixed windows. Times are seconds of any clock."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], tuple[float, int]] = {}
+        """Key → when its window ends, and the mistakes in it; the oldest first."""
+
+    def wait_s(self, address: str, client: str, now: float) -> float:
+        """For how long this client must not be tried again from there; 0 when it may be now."""
+        place = _network_of(address)
+        return max(self._wait((place, client), PER_CLIENT, now), self._wait((place, ""), PER_ADDRESS, now))
+
+    def add(self, address: str, client: str, now: float) -> None:
+        """Somebody was wrong."""
+        place = _network_of(address)
+        for key in {(place, client), (place, "")}:
+            until, count = self._counts.get(key, (0.0, 0))
+            if now >= until:
+                self._counts.pop(key, None)
+                until, count = now + WINDOW_S, 0
+            if len(self._counts) >= MAX_KEPT:
+                del self._counts[next(iter(self._counts))]
+            self._counts[key] = until, count + 1
+
+    def _wait(self, key: tuple[str, str], most: int, now: float) -> float:
+        until, count = self._counts.get(key, (0.0, 0))
+        return until - now if count >= most and now < until else 0.0
+
+
+def _network_of(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:100]
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Address(int(parsed) >> _PREFIX_BITS << _PREFIX_BITS))
+    return address
