@@ -159,6 +159,30 @@ def test_what_is_given_is_a_value_and_never_a_statement(
     assert verify(database).problems == ()
 
 
+def test_who_notes_uses_and_who_suspends_wait_for_each_other(
+    database: Engine, keys: Keys, consumers: Consumers
+) -> None:
+    made = [keys.create(ACTOR, PATH).key.id for _ in range(100)]
+    consumers.create(ACTOR, PATH)
+    failures: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            for turn in range(30):
+                keys.note_used((key_id, turn) for key_id in reversed(made))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    for _ in range(10):
+        consumers.suspend(ACTOR, PATH)
+        consumers.resume(ACTOR, PATH)
+    thread.join()
+    assert failures == []
+    assert keys.get(made[0]).last_used_at == 29
+
+
 def test_pages_are_the_same_everywhere(keys: Keys) -> None:
     made = {keys.create(ACTOR, PATH, name=f"n{number}").key.id for number in range(7)}
     found, after = [], None

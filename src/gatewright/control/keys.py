@@ -21,7 +21,7 @@ from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.core.exchange import Scopes
 from gatewright.core.keys import PREFIX, digest_of, find_id, make_key
 from gatewright.store.database import reading
-from gatewright.store.revisions import raise_revision, read_revision, write_revision
+from gatewright.store.revisions import hold_revision, raise_revision, read_revision, write_revision
 from gatewright.store.secrets_file import fingerprint
 from gatewright.store.tables import CONSUMERS, KEYS
 
@@ -219,9 +219,9 @@ class Keys:
             return
         is_later = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < bindparam("used_at"))
         statement = update(KEYS).where(KEYS.c.id == bindparam("key_id"), is_later)
-        # In one order, so that two who do this at the same time cannot each wait for the other.
-        rows = [{"key_id": key_id, "used_at": at} for key_id, at in sorted(latest.items())]
+        rows = [{"key_id": key_id, "used_at": at} for key_id, at in latest.items()]
         with self._engine.begin() as connection:
+            hold_revision(connection, _SUBJECT)
             connection.execute(statement.values(last_used_at=bindparam("used_at")), rows)
 
     # -- within a transaction

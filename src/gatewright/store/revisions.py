@@ -27,6 +27,14 @@ def raise_revision(connection: Connection, subject: str) -> int:
     return int(connection.execute(raised).scalar_one())
 
 
+def hold_revision(connection: Connection, subject: str) -> None:
+    """Keep changes of a subject off until the transaction ends, without raising its revision.
+
+    For what writes many of its rows and is no change: in PostgreSQL two such could else each wait for the other.
+    """
+    connection.execute(select(REVISIONS.c.value).where(REVISIONS.c.subject == subject).with_for_update())
+
+
 def write_revision(connection: Connection, subject: str, value: int) -> None:
     """Set a subject's number."""
     statement = _insert(connection)(REVISIONS).values(subject=subject, value=value)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine
 
-from gatewright.store.revisions import raise_revision, read_revision, read_revisions, write_revision
+from gatewright.store.revisions import hold_revision, raise_revision, read_revision, read_revisions, write_revision
 from gatewright.store.tables import METADATA
 
 
@@ -13,6 +13,8 @@ def test_a_revision_counts_its_subject_and_no_other(tmp_path: Path) -> None:
         assert read_revision(connection, "keys") is None
         assert [raise_revision(connection, "keys") for _ in range(3)] == [1, 2, 3]
         assert raise_revision(connection, "budgets") == 1
+        hold_revision(connection, "budgets")
+        hold_revision(connection, "none")
         write_revision(connection, "budgets", 70)
         write_revision(connection, "new", 7)
         assert read_revisions(connection, ("keys", "budgets", "new", "none")) == {"keys": 3, "budgets": 70, "new": 7}
