@@ -8,6 +8,7 @@ agree with its attempts, and each row of the roll-ups with the exchanges and att
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +27,15 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     union_all,
 )
 
-from gatewright.control.ledger_booking import COUNTS, DAY_S, HOUR_S
+from gatewright.control.ledger_booking import COUNTS, DAY_S, HOUR_S, booked_entries
 from gatewright.control.ledger_pruning import PRUNED
 from gatewright.store.database import reading
-from gatewright.store.journal_reader import JournalReader, is_written, list_journals, list_segments
+from gatewright.store.journal import SUFFIX
+from gatewright.store.journal_reader import JournalReader, JournalTail, is_written, list_journals, list_segments
 from gatewright.store.revisions import read_revision
 from gatewright.store.tables import (
     ATTEMPTS,
@@ -65,6 +68,25 @@ class JournalOnDisk(Struct, frozen=True):
     """Where and why it cannot be read on; empty when it can."""
 
 
+class Backlog(Struct, frozen=True):
+    """How far a journal on the disk is booked."""
+
+    journal: str
+    is_live: bool
+    """Whether its worker runs."""
+    written: int
+    """Entries that its worker wrote."""
+    booked: int | None
+    """How many of them are in the database; None when that cannot be asked."""
+    bytes: int
+    """What its segments take on the disk."""
+
+    @property
+    def waiting(self) -> int | None:
+        """Entries that are not in the database yet."""
+        return None if self.booked is None else max(0, self.written - self.booked)
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """What a check found."""
 
@@ -88,6 +110,9 @@ def verify(engine: Engine, directory: Path) -> Report:
     """Check the ledger in this database and in the directory of the journals."""
     on_disk = [read_journal(path) for path in list_journals(directory)]
     with reading(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            # A check of everything is no runaway statement.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
         booked = {row.journal: row for row in connection.execute(select(JOURNALS))}
         pruned_us = read_revision(connection, PRUNED) or 0
         problems = [
@@ -125,6 +150,26 @@ def read_journal(path: Path) -> JournalOnDisk:
         # Beside a live writer the first doubt is not the last word.
         reader.read(_BATCH)
     return JournalOnDisk(path.name, is_live, first, reader.number, str(reader.damage or ""))
+
+
+def backlog(directory: Path, engine: Engine | None) -> list[Backlog]:
+    """The journals on the disk, oldest first; without a database it is not known what of them is booked."""
+    journals = list_journals(directory)
+    booked: dict[str, int] = {}
+    if engine is not None and journals:
+        with reading(engine) as connection:
+            booked = booked_entries(connection, [path.name for path in journals])
+    found = []
+    for path in journals:
+        tail = JournalTail(path)
+        tail.advance()
+        size = 0
+        for segment in path.glob(f"*{SUFFIX}"):
+            # What is booked may be deleted at any time.
+            with contextlib.suppress(FileNotFoundError):
+                size += segment.stat().st_size
+        found.append(Backlog(path.name, is_written(path), tail.number, booked.get(path.name), size))
+    return found
 
 
 def _waiting(one: JournalOnDisk, booked: dict[str, Any]) -> int:

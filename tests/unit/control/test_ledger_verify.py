@@ -13,9 +13,9 @@ from tests.ledger_entries import random_entries
 
 from gatewright.config.ledger import Ledger
 from gatewright.control.ledger_booking import book
-from gatewright.control.ledger_verify import read_journal, verify
+from gatewright.control.ledger_verify import backlog, read_journal, verify
 from gatewright.core.ledger import Entry
-from gatewright.store.journal import HEADER, Journal
+from gatewright.store.journal import HEADER, SEGMENT_BYTES, Journal
 from gatewright.store.journal_reader import JournalReader
 from gatewright.store.tables import ATTEMPTS, EXCHANGES, JOURNALS, USAGE_DAYS, USAGE_HOURS
 
@@ -185,3 +185,15 @@ def test_a_journal_that_is_booked_and_gone_is_no_problem(database: Engine, tmp_p
     assert reader.read(1) == []
     reader.remove_booked(100)
     assert verify(database, tmp_path).problems == []
+
+
+def test_the_backlog_is_what_is_written_and_not_booked(database: Engine, tmp_path: Path) -> None:
+    assert backlog(tmp_path / "none", database) == []
+    live = write(tmp_path, "live", ENTRIES)
+    write(tmp_path, "over", ENTRIES[:30]).close()
+    book_all(database, "live", ENTRIES[:60])
+    found = {one.journal: (one.is_live, one.written, one.booked, one.waiting) for one in backlog(tmp_path, database)}
+    assert found == {"live": (True, 100, 60, 40), "over": (False, 30, 0, 30)}
+    assert [one.bytes for one in backlog(tmp_path, database)][1] == SEGMENT_BYTES
+    assert [(one.booked, one.waiting) for one in backlog(tmp_path, None)] == [(None, None)] * 2
+    live.close()
