@@ -136,6 +136,44 @@ def test_readers_that_were_killed_keep_no_room(tmp_path: Path) -> None:
     table.close()
 
 
+FULL = """
+import resource
+import sys
+from pathlib import Path
+from gatewright.core.keys import KeyRecord, digest_of
+from gatewright.store.key_table import KeyReader, KeyTable, UnusableTable
+
+directory = Path(sys.argv[1])
+table = KeyTable(directory)
+
+def fill(start, count):
+    def change(writing):
+        for number in range(start, start + count):
+            writing.put(digest_of(b"%d" % number, b"s" * 32), KeyRecord(f"{number}", "a/b/c"))
+    table.write(change)
+
+fill(0, 1000)
+before = table.items()
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+try:
+    fill(1000, 10_000)
+except UnusableTable as error:
+    print(error.is_damaged, table.items() == before)
+reader = KeyReader(directory)
+print(all(reader.find(digest) == record for digest, record in before.items()))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+fill(1000, 10_000)
+print(len(table.items()))
+"""
+
+
+def test_a_full_disk_harms_nothing_that_is_there(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "keys.lmdb")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["False True", "True", "11000"]
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     engine = open_database(None, tmp_path)

@@ -38,10 +38,21 @@ def changing(config: Path | None, state: Path | None) -> Iterator[tuple[Engine, 
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Failure(f"cannot use {directory} as state directory: {error.strerror}") from None
+    _check_owner(directory)
     with opened(config, state, read_only=False, current=False) as engine, told():
         migrate(engine)
         yield engine, directory
         write_through(engine, directory)
+
+
+def _check_owner(directory: Path) -> None:
+    """Refuse to leave files in a gateway's directory that it could not read: a database or a secret of root's."""
+    owner = directory.stat().st_uid
+    if owner != os.geteuid():
+        name = _user_name(owner)
+        raise Failure(
+            f"the state directory {directory} belongs to {name}", hint=f"run this as that user: sudo -u {name} …"
+        )
 
 
 @contextmanager
@@ -59,12 +70,14 @@ def told() -> Iterator[None]:
 
 def command_actor() -> Actor:
     """Whoever runs this command. The system is asked, for anybody can set a variable."""
-    user = os.geteuid()
+    return Actor(f"{_user_name(os.geteuid())}@{socket.gethostname()}", "admin", "cli")
+
+
+def _user_name(user: int) -> str:
     try:
-        name = pwd.getpwuid(user).pw_name
+        return pwd.getpwuid(user).pw_name
     except KeyError:
-        name = f"uid {user}"
-    return Actor(f"{name}@{socket.gethostname()}", "admin", "cli")
+        return f"#{user}"
 
 
 def unix_now() -> float:

@@ -64,7 +64,7 @@ def test_the_actor_is_the_systems_user(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "@" in actor.name
     assert "somebody-else" not in actor.name
     monkeypatch.setattr("os.geteuid", lambda: 4_000_000_000)
-    assert command_actor().name.startswith("uid 4000000000@")
+    assert command_actor().name.startswith("#4000000000@")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,14 @@ def test_a_database_is_made_where_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Failure, match="state directory"), changing(None, tmp_path / "file" / "below"):
         pass
+
+
+def test_nothing_is_left_in_a_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 4_000_000_000)
+    with pytest.raises(Failure, match="belongs to") as failure, changing(None, tmp_path):
+        pass
+    assert "sudo -u" in str(failure.value.hint)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_now_is_now() -> None:
