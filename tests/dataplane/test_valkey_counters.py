@@ -414,3 +414,35 @@ def test_a_server_that_cannot_count_is_away_with_a_reason(arguments: list[str], 
 
     with Valkey(False, *arguments) as server:
         asyncio.run(run(server))
+
+
+def test_the_rights_in_the_documentation_are_enough(server: Valkey) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/valkey.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith("ACL SETUSER"))
+
+    async def run() -> None:
+        async with replicas_of(server.url, 1) as ([administrator], _):
+            await administrator._own_link._client.execute_command(*line.split())
+        url = server.url.replace("//", "//gateway:PASSWORD@")
+        async with replicas_of(url, 1, prefix="gatewright", lease=0.1) as ([replica], [events]):
+            allowances = [Allowance(f"rights{int(kind)}", kind, 100, 60.0) for kind in Kind]
+            for _ in range(3):
+                grant = await answer_of(replica.reserve(allowances, [2, 2, 2]))
+                assert isinstance(grant, Grant)
+                assert await answer_of(replica.extend(grant, [1, 1, 1])) is None
+                replica.settle(grant, [1, 1, 1])
+                await until(lambda: not replica.is_owing)
+            assert await replica.raise_settled(allowances[Kind.BUDGET], 50)
+            assert Happening.DOWN not in [event.happening for event in events]
+
+    asyncio.run(run())
+
+
+def test_a_socket_of_the_same_machine() -> None:
+    async def run(server: Valkey) -> None:
+        async with replicas_of(f"unix://{server.folder}/socket", 1) as ([replica], _):
+            assert isinstance(await answer_of(replica.reserve([budget(10)], [10])), Grant)
+            assert isinstance(await answer_of(replica.reserve([budget(10)], [1])), Refused)
+
+    with Valkey(False, "--unixsocket", "socket") as server:
+        asyncio.run(run(server))
