@@ -120,14 +120,8 @@ def usage(
     with opened(config, state) as engine:
         if chosen is Format.FOCUS:
             write_focus(engine, query, sys.stdout)
-            return
-        report = report_usage(engine, query)
-    if chosen is Format.JSON:
-        print_json(msgspec.to_builtins(report))
-    elif chosen is Format.CSV:
-        print_csv(report)
-    else:
-        print_report(report)
+        else:
+            _PRINTERS[chosen](report_usage(engine, query))
 
 
 def parse_dimensions(text: str) -> tuple[Dimension, ...]:
@@ -152,6 +146,11 @@ def print_report(report: UsageReport) -> None:
     print_table([*heads, *_NUMBERS], rows, right=_NUMBERS)
     for note in notes(report):
         print_note(note)
+
+
+def print_as_json(report: UsageReport) -> None:
+    """Everything, as it is."""
+    print_json(msgspec.to_builtins(report))
 
 
 def print_csv(report: UsageReport) -> None:
@@ -209,3 +208,6 @@ def _when(text: str, now: datetime) -> int:
         return parse_when(text, now)
     except ValueError as error:
         raise Failure(str(error), code=Exit.USAGE) from None
+
+
+_PRINTERS: Final = {Format.TABLE: print_report, Format.JSON: print_as_json, Format.CSV: print_csv}
