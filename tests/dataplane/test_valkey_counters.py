@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import settings
 from tests.contract.counter_machine import CounterMachine, Subject
 from valkey_server import Valkey, answer_of, build_replica, until
@@ -445,4 +447,35 @@ def test_a_socket_of_the_same_machine() -> None:
             assert isinstance(await answer_of(replica.reserve([budget(10)], [1])), Refused)
 
     with Valkey(False, "--unixsocket", "socket") as server:
+        asyncio.run(run(server))
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_tls_is_checked_against_the_given_authority(tmp_path: Path, is_trusted: bool) -> None:
+    authority, bundle = trustme.CA(), tmp_path / "ca.pem"
+    (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(str(bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def run(server: Valkey) -> None:
+        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65_536):
+                writer.write(data)
+            writer.close()
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await asyncio.gather(pipe(reader, inner_writer), pipe(inner_reader, writer), return_exceptions=True)
+
+        # The server that comes with the tests knows no TLS, so it is put before it.
+        async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as front:
+            url = f"rediss://localhost:{front.sockets[0].getsockname()[1]}"
+            async with replicas_of(url, 1, ca=str(bundle)) as ([replica], [events]):
+                assert replica._link.is_up == is_trusted, events
+                if is_trusted:
+                    assert isinstance(await answer_of(replica.reserve([budget(10)], [10])), Grant)
+                else:
+                    assert "certificate verify failed" in events[0].reason
+
+    with Valkey() as server:
         asyncio.run(run(server))
