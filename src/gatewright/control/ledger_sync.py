@@ -31,7 +31,8 @@ class JournalSync:
         self._thread = Thread(target=self._run, name="journal-sync", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin. What is written is known when it returns."""
+        self.look()
         self._thread.start()
 
     def stop(self) -> None:
@@ -44,8 +45,8 @@ class JournalSync:
         tail = self._tails.get(journal)
         return tail.number if tail else 0
 
-    def sync(self) -> None:
-        """One round."""
+    def look(self) -> None:
+        """Find out what was written since the last time."""
         journals = {path.name: path for path in list_journals(self._directory)}
         for name in [name for name in self._tails if name not in journals]:
             del self._tails[name]
@@ -53,6 +54,10 @@ class JournalSync:
             if name not in self._tails:
                 self._tails[name] = JournalTail(path)
             self._due.update(dict.fromkeys(self._tails[name].advance()))
+
+    def sync(self) -> None:
+        """One round: look, and write through what is due."""
+        self.look()
         for segment in list(self._due):
             # What was booked meanwhile is deleted.
             with contextlib.suppress(FileNotFoundError):

@@ -89,7 +89,7 @@ class Journal:
         """Why the last segment that was wanted could not be made; empty when all is well."""
         self.accepts = True
         """Whether new exchanges may begin: false only on a full disk with `on_full_disk: refuse`."""
-        self._refuses = config.on_full_disk == "refuse"
+        self._refuses = False
         self._on_lost = on_lost
         self._kept: deque[bytes] = deque()
         self._kept_room = kept_bytes
@@ -101,7 +101,7 @@ class Journal:
         self._maker = _Maker(directory, name)
         self._maker.prepare()
         self._use(self._maker.take(), 1)
-        self._look_ahead()
+        self.configure(config)
 
     def add(
         self,
@@ -160,6 +160,12 @@ class Journal:
         _WORD(segment, at, length)
         self._at = following
         self.number += 1
+
+    def configure(self, config: Ledger) -> None:
+        """Go by another configuration from now on."""
+        self._refuses = config.on_full_disk == "refuse"
+        self.accepts = True
+        self._look_ahead()
 
     def tick(self) -> None:
         """Write what was kept, and have the next segment made. Call every 50 ms or so."""

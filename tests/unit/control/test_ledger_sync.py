@@ -75,6 +75,16 @@ def test_the_thread_syncs_by_itself_and_once_more_at_the_end(tmp_path: Path, mon
     journal.close()
 
 
+def test_what_is_written_is_known_at_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "j", Ledger())
+    add(journal)
+    sync = JournalSync(tmp_path, lambda: 60.0)
+    sync.start()
+    assert sync.written("j") == 1
+    sync.stop()
+    journal.close()
+
+
 def test_a_disk_that_fails_is_told_until_it_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     disk.fails = True

@@ -182,6 +182,17 @@ def test_a_full_disk_refuses_the_new_and_keeps_room_for_the_running(
     journal.close()
 
 
+def test_the_policy_may_change_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch, 0)
+    journal = Journal(tmp_path, "j", SERVE)
+    said = []
+    for config in (REFUSE, SERVE, REFUSE):
+        journal.configure(config)
+        said.append(journal.accepts)
+    assert said == [False, True, False]
+    journal.close()
+
+
 @pytest.mark.parametrize("config", [SERVE, REFUSE])
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Ledger) -> None:
     disk = Disk(monkeypatch, 0)
