@@ -21,6 +21,7 @@ from gatewright.config.documents import Gateway
 from gatewright.control.admin.app import build_admin
 from gatewright.control.admin.services import AdminServices
 from gatewright.control.admin_keys import AdminKeys
+from gatewright.control.budget_seeding import spent_of_budgets
 from gatewright.control.budgets import Budgets, Validate
 from gatewright.control.configurations import Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
@@ -30,14 +31,19 @@ from gatewright.control.ledger_writer import LedgerStatus, LedgerWriter
 from gatewright.control.managed_files import ManagedFiles
 from gatewright.store.database import UnusableDatabase, migrate, open_database
 from gatewright.store.secrets_file import UnusableSecret, read_or_create_secret
+from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.records import BudgetState
 
+COUNTERS: Final = "counters"
+"""The file of the workers' counters in a state directory."""
 JOURNALS: Final = "journal"
 """The directory of the workers' journals in a state directory."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _STOP_S: Final = 4.0
 """How long the ledger may book on when the process ends; what is left is booked by the next one."""
+_SEED_S: Final = 60.0
+"""How long budgets wait for the ledger before they are compared with what it has."""
 _MICRO: Final = 1_000_000
 
 
@@ -179,6 +185,7 @@ class Administration:
         self.admin = build_admin(services)
         self._run(lambda: projection.run(self._stop), "keys")
         self._run(self._keep_files, "managed-files")
+        self._run(self._seed_budgets, "budgets")
 
     # -- what runs on -------------------------------------------------------------------------------------------------
 
@@ -200,6 +207,27 @@ class Administration:
                 told = self._files.problem
                 if told is not None:
                     self._log.warning(told)
+
+    def _seed_budgets(self) -> None:
+        """Let no budget count less than the ledger says, once all that was left behind is booked."""
+        waited_s = 0.0
+        while self._ledger.status().waiting and waited_s < _SEED_S and not self._stop.wait(POLL_S):
+            waited_s += POLL_S
+        if self.engine is None or self._stop.is_set() or self._document.counters.store != "local":
+            return
+        try:
+            spent = list(spent_of_budgets(self.engine, self._document, _unix_s()))
+            if not spent:
+                return
+            counters = SharedCounters(self._environment.sources.state / COUNTERS, _unix_s, on_problem=self._log.error)
+            try:
+                for allowance, nano in spent:
+                    counters.raise_settled(allowance, nano)
+            finally:
+                # Attached, it would have the workers take a lock for every request.
+                counters.close()
+        except (SQLAlchemyError, OSError) as error:
+            self._log.warning("budgets cannot be compared with the ledger", error=type(error).__name__)
 
     def _note_keys_used(self, keys: Mapping[str, int]) -> None:
         if self._keys is None:

@@ -1,0 +1,91 @@
+"""What the ledger says that budgets have spent: for counters that were lost, or begun on another machine.
+
+Counters keep what is spent through every crash of a process. When their file or their server is gone, the ledger still
+knows; raising a counter to that never lowers one that knows more. Budgets that go by an expression, or by identity
+provider, are not in the ledger's terms and begin anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Engine, func, select
+
+from gatewright.config.check import convert
+from gatewright.config.documents import Gateway, Policy
+from gatewright.core.counting import Allowance, Kind
+from gatewright.core.exchange import Consumer, Exchange
+from gatewright.filters.budget import BUDGET, Config
+from gatewright.pipeline.calendar import Window, window_at
+from gatewright.pipeline.claims import BudgetGroup
+from gatewright.pipeline.grouping import Grouping
+from gatewright.pipeline.matching import is_selected
+from gatewright.store.database import reading
+from gatewright.store.tables import EXCHANGES, FEMTO_PER_NANO, USAGE_HOURS
+
+_UNKNOWN = frozenset(("issuer",))
+_FROM_EXCHANGES = frozenset(("user", "key"))
+_MICRO = 1_000_000
+
+
+def spent_of_budgets(engine: Engine, document: Gateway, now: float) -> Iterator[tuple[Allowance, int]]:
+    """Every budget group of the present windows with what the ledger says it has spent, in nano-dollars.
+
+    Blocks; raises SQLAlchemyError. `now` is Unix seconds.
+    """
+    for policy in document.policies:
+        if policy.filter == BUDGET.name and policy.name is not None:
+            yield from _spent(engine, policy, policy.name, now)
+
+
+def _spent(engine: Engine, policy: Policy, name: str, now: float) -> Iterator[tuple[Allowance, int]]:
+    config, _ = convert(policy.config, Config)
+    if config is None or config.expression is not None or config.by in _UNKNOWN or policy.on.issuers:
+        return
+    window = window_at(config.per, now)
+    grouping = Grouping(config.by)
+    sums: dict[str, int] = {}
+    rows = _from_exchanges(engine, window) if config.by in _FROM_EXCHANGES else _from_hours(engine, window)
+    for x, femto in rows:
+        if is_selected(policy.on.models, x.published_model) and is_selected(policy.on.consumers, x.consumer.path):
+            group = grouping.name(x)
+            sums[group] = sums.get(group, 0) + femto
+    limit = round(config.usd * 1_000_000_000)
+    for group, femto in sums.items():
+        key = BudgetGroup(name, group, window.name, window.ends_at, limit).key
+        allowance = Allowance(key, Kind.BUDGET, limit, ends_at=window.ends_at, is_hard=not config.soft)
+        yield allowance, -(-femto // FEMTO_PER_NANO)
+
+
+def _from_hours(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]]:
+    table = USAGE_HOURS.c
+    query = (
+        select(table.consumer, table.model, func.sum(table.cost_nano), func.sum(table.cost_rest_femto))
+        .where(table.hour >= int(window.begins_at))
+        .group_by(table.consumer, table.model)
+    )
+    with reading(engine) as connection:
+        for consumer, model, nano, rest in connection.execute(query):
+            yield _exchange(consumer, model), int(nano) * FEMTO_PER_NANO + int(rest)
+
+
+def _from_exchanges(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]]:
+    table = EXCHANGES.c
+    groups = (table.consumer, table.model, table.end_user, table.key_id)
+    query = (
+        select(*groups, func.sum(table.cost_nano), func.sum(table.cost_rest_femto))
+        .where(table.started_at_us >= int(window.begins_at) * _MICRO)
+        .group_by(*groups)
+    )
+    with reading(engine) as connection:
+        for consumer, model, user, key_id, nano, rest in connection.execute(query):
+            yield _exchange(consumer, model, user, key_id), int(nano) * FEMTO_PER_NANO + int(rest)
+
+
+def _exchange(consumer: str, model: str, user: str = "", key_id: str = "") -> Exchange:
+    """As much of an exchange as says whose budget paid for it."""
+    x = Exchange("", None, {}, b"", 0.0)
+    x.consumer = Consumer(consumer, key_id=key_id)
+    x.published_model = model
+    x.user = user
+    return x
