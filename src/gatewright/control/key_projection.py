@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -41,11 +41,19 @@ OTHER_SECRET: Final = (
 class KeyProjection:
     """Keeps one table in step with one database. Any thread may poll; polls wait for each other."""
 
-    def __init__(self, engine: Engine, state: Path, secret: bytes | None = None) -> None:
-        """`secret` is only compared with that of the database's keys."""
+    def __init__(
+        self,
+        engine: Engine,
+        state: Path,
+        secret: bytes | None = None,
+        *,
+        on_problem: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        """`secret` is only compared with that of the database's keys. `on_problem` hears each new `problem` once."""
         self.problem: str | None = None
         """Why the table is not kept in step at the moment, in words for the log; None while it is."""
         self._engine, self._directory, self._secret = engine, state / DIRECTORY, secret
+        self._on_problem = on_problem
         self._lock = threading.Lock()
         self._table: KeyTable | None = None
         self._compared: bytes | None = b""
@@ -58,19 +66,10 @@ class KeyProjection:
         why. Blocks, so call it in a thread.
         """
         with self._lock:
-            try:
-                more = self._poll()
-            except UnusableTable as error:
-                self.problem = str(error)
-                self._close()
-                if error.is_damaged:
-                    self._make_anew()
-                return False
-            except (SQLAlchemyError, ValueError, TypeError) as error:
-                # Its text may hold the statement and its values, so only its kind is told. The last two are raised for
-                # columns that somebody else filled.
-                self.problem = f"the database cannot be read ({type(error).__name__}); keys stay as they are"
-                return False
+            before = self.problem
+            more = self._try()
+            if self.problem is not None and self.problem != before:
+                self._on_problem(self.problem)
             return more
 
     def run(self, stop: threading.Event) -> None:
@@ -84,6 +83,20 @@ class KeyProjection:
         """Give the table back. A later poll opens it again."""
         with self._lock:
             self._close()
+
+    def _try(self) -> bool:
+        try:
+            return self._poll()
+        except UnusableTable as error:
+            self.problem = str(error)
+            self._close()
+            if error.is_damaged:
+                self._make_anew()
+        except (SQLAlchemyError, ValueError, TypeError) as error:
+            # Its text may hold the statement and its values, so only its kind is told. The last two are raised for
+            # columns that somebody else filled.
+            self.problem = f"the database cannot be read ({type(error).__name__}); keys stay as they are"
+        return False
 
     def _poll(self) -> bool:
         table = self._open()
