@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.core.secret import Secret
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
@@ -121,10 +122,13 @@ class Identity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The authorisation server that knows opaque credentials."""
     certificates: Certificates | None = None
     """Whom client certificates stand for; without it a certificate admits to the listener and no further."""
+    tokens: GatewayTokens | None = None
+    """Short-lived credentials that this gateway issues itself, for a key or for a JWT of one of `issuers`."""
     end_user: EndUser = EndUser()
     """How an application says for which of its users it calls."""
 
     @property
     def recognises_callers(self) -> bool:
-        """Whether there are callers without a key who are told apart."""
-        return bool(self.issuers) or self.introspection is not None or self.certificates is not None
+        """Whether there are callers who are told apart by something else than a key of the configuration."""
+        others = (self.introspection, self.certificates, self.tokens)
+        return bool(self.issuers) or any(other is not None for other in others)

@@ -25,6 +25,7 @@ from gatewright.pipeline.consumer_mapping import (
     parse_claim,
 )
 from gatewright.pipeline.expressions import compile_expression
+from gatewright.pipeline.gateway_tokens import find_token_errors
 from gatewright.pipeline.identity_address import Way, build_target
 
 ALGORITHMS: Final = {
@@ -116,6 +117,8 @@ def build_identities(config: Identity, errors: list[ConfigError], path: str = "i
             _check_address(issuer.jwks_url, issuer, f"{place}.jwks_url", errors)
         if claims is not None:
             issuers[issuer.issuer] = TrustedIssuer(issuer, _build_rules(name, issuer), claims)
+    if config.tokens is not None:
+        errors.extend(find_token_errors(config.tokens, list(issuers), f"{path}.tokens"))
     introspection = None
     if config.introspection is not None:
         claims = _build_claims(config.introspection, f"{path}.introspection", errors)

@@ -134,6 +134,11 @@ class Snapshot:
         """Who holds this key. Keys are compared by their SHA-256, so timing tells nothing about the key itself."""
         return self._keys.get(sha256(key).digest()) if self._keys else None
 
+    @property
+    def configured_keys(self) -> Mapping[bytes, Consumer]:
+        """The keys of the configuration, by their SHA-256."""
+        return self._keys
+
     def holder_of(self, dialect: str) -> tuple[PublishedModel | None, int]:
         """For calls that name no model: the first published one whose provider speaks `dialect`, and how many providers
         do."""

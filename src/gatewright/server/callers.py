@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer
 from gatewright.core.keys import digest_of, is_managed, is_whole
 from gatewright.server.federation import Federation
 from gatewright.store.key_table import KeyReader
+
+if TYPE_CHECKING:
+    from gatewright.server.issued_tokens import IssuedTokens
 
 
 class Peer(Protocol):
@@ -31,10 +34,14 @@ class WorkerCallers:
         self._secret = secret
         self._federation = federation
         self._wall = wall
+        self.tokens: IssuedTokens | None = None
+        """The gateway's own tokens, where the configuration has them."""
         self.generation = 0
 
     def tick(self) -> None:
         """Notice keys that changed: within this, a revocation counts. Call every 50 ms."""
+        if self.tokens is not None:
+            self.tokens.tick()
         if self._keys is not None and self._keys.refresh():
             self.generation += 1
 
@@ -44,6 +51,10 @@ class WorkerCallers:
 
     def known(self, credential: bytes) -> Consumer | None:
         """The holder of a key, or of a credential whose issuer is known well enough."""
+        if self.tokens is not None and credential.startswith(b"eyJ"):
+            consumer = self.tokens.known(credential)
+            if consumer is not None:
+                return consumer
         keys = self._keys
         if keys is not None:
             record = keys.find(digest_of(credential, self._secret))

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.config.gateway_tokens import GatewayTokens
+from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer, Scopes
 from gatewright.core.keys import digest_of
@@ -117,6 +118,15 @@ class IssuedTokens:
         self._known.clear()
         self._refusals = Verified()
 
+    def tick(self) -> None:
+        """Notice signing keys that were withdrawn. Call every 50 ms."""
+        try:
+            if self.signing.refresh():
+                self._known.clear()
+        except UnusableSigningKeys:
+            # Those at hand go on serving; whoever needs another is told.
+            return
+
     def close(self) -> None:
         """Give the files back."""
         self._revoked.close()
@@ -152,6 +162,12 @@ class IssuedTokens:
     def _handle_of_hash(self, digest: bytes) -> str:
         # Keyed, as somebody may have configured the hash of a word that can be guessed.
         return _CONFIGURED + _b64(hashlib.blake2b(digest, key=self._secret, digest_size=24).digest())
+
+    async def ready(self) -> None:
+        """Wait until there is a key to sign with. Raises UnusableSigningKeys."""
+        if not self.signing.is_ready:
+            # In a thread: making one waits for the disk, and for other workers that make one.
+            await asyncio.to_thread(self.signing.current, self._wall())
 
     # -- issuing --------------------------------------------------------------------------------------------------
 
@@ -252,7 +268,7 @@ class IssuedTokens:
     def is_revoked(self, found: Recognised) -> bool:
         """Whether it, or one that it was exchanged for, was revoked. Raises GatewayError when that cannot be told."""
         try:
-            return any([self._revoked.is_revoked(name) for name in found.names])
+            return any(self._revoked.is_revoked(name) for name in found.names)
         except UnusableRevocations as error:
             raise _unavailable(error) from None
 
@@ -268,7 +284,9 @@ class IssuedTokens:
             names = tuple(parse_id(name) for name in (token.jti, *token.gatewright.parents))
             scopes = parse_scope(token.scope)
         except (msgspec.MsgspecError, ValueError, OAuthError) as error:
-            raise refused("The gateway token is not one that this version issues. Get a new one.", cause=error) from None
+            raise refused(
+                "The gateway token is not one that this version issues. Get a new one.", cause=error
+            ) from None
         if token.iss != self._config.issuer:
             raise refused("The gateway token was issued under another address than `identity.tokens.issuer`.")
         if token.aud != self._audience:
@@ -294,6 +312,14 @@ class IssuedTokens:
             claims=token.for_conditions(),
             expires_at=token.exp if held is None else min(token.exp, held.expires_at),
         )
+
+
+def open_tokens(state: Path, keys: KeyReader | None, secret: bytes, wall: Callable[[], float]) -> IssuedTokens:
+    """What a worker needs for gateway tokens. Raises InvalidConfig when the state directory cannot hold it."""
+    try:
+        return IssuedTokens(state, keys, secret, wall)
+    except (UnusableRevocations, UnusableSigningKeys) as error:
+        raise InvalidConfig([ConfigError("identity.tokens", str(error))]) from None
 
 
 def _unavailable(error: Exception) -> GatewayError:

@@ -91,6 +91,11 @@ class SigningKeys:
         """By their header."""
         self._newest: SigningKey | None = None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is one that signs, as far as this process knows."""
+        return self._newest is not None
+
     def current(self, now: float) -> SigningKey:
         """The key that signs; made when there is none. Raises UnusableSigningKeys."""
         self.refresh()

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gatewright.config.documents import Gateway
 from gatewright.core.ports import Counters, Ports
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.tasks import TaskGroup
+from gatewright.pipeline.guesses import Guesses
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.callers import WorkerCallers
 from gatewright.server.data_plane import Ledger, NoLedger
@@ -28,6 +30,10 @@ from gatewright.store.memory import MemoryCounters
 from gatewright.store.secrets_file import read_or_create_secret
 from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
+
+if TYPE_CHECKING:
+    from gatewright.server.issued_tokens import IssuedTokens
+    from gatewright.server.token_endpoint import TokenEndpoints
 
 COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
@@ -54,9 +60,9 @@ class WorkerState:
         self._shared: SharedCounters | None = None
         self._journal: JournalLedger | None = None
         self.ledger: Ledger = NoLedger()
-        counters: Counters = MemoryCounters(wall)
+        counters: Counters = MemoryCounters(wall, on_problem=log.error)
         if directory is not None:
-            counters = self._shared = SharedCounters(directory / COUNTERS_FILE, wall)
+            counters = self._shared = SharedCounters(directory / COUNTERS_FILE, wall, on_problem=log.error)
             journal = Journal(directory / JOURNALS, new_name(int(wall())), document.ledger, self._on_lost)
             self.ledger = self._journal = JournalLedger(journal, now, wall)
         self._federation = Federation(
@@ -65,6 +71,12 @@ class WorkerState:
         keys = None if directory is None else KeyReader(directory / KEYS)
         secret = b"" if directory is None else read_or_create_secret(directory)
         self._callers = WorkerCallers(keys, secret, self._federation, wall)
+        self._directory, self._keys, self._secret, self._wall = directory, keys, secret, wall
+        self._tokens: IssuedTokens | None = None
+        """From the first configuration on that has them."""
+        self._guesses = Guesses()
+        self.endpoints: TokenEndpoints | None = None
+        """Where gateway tokens are given, when the configuration has them."""
         self.ports = Ports(
             counters=counters,
             now=now,
@@ -80,7 +92,8 @@ class WorkerState:
             await asyncio.sleep(_NOTICED_S)
 
     def use(self, snapshot: Snapshot) -> None:
-        """Follow a new configuration."""
+        """Follow a new configuration. Raises InvalidConfig when this worker cannot; nothing has changed then."""
+        self._use_tokens(snapshot)
         self._federation.use(snapshot.identities)
         self._callers.forget()
 
@@ -95,10 +108,27 @@ class WorkerState:
     def close(self) -> None:
         """Give everything back."""
         self._callers.close()
+        if self._tokens is not None:
+            self._tokens.close()
         if self._journal is not None:
             self._journal.close()
         if self._shared is not None:
             self._shared.close()
+
+    def _use_tokens(self, snapshot: Snapshot) -> None:
+        config = snapshot.document.identity.tokens
+        if config is None or self._directory is None:
+            self._callers.tokens = self.endpoints = None
+            return
+        if self._tokens is None:
+            # Not imported before: gateways with keys alone are spared the cryptography.
+            opened = import_module("gatewright.server.issued_tokens").open_tokens
+            self._tokens = opened(self._directory, self._keys, self._secret, self._wall)
+        self._callers.tokens = tokens = self._tokens
+        tokens.use(config, snapshot)
+        self.endpoints = import_module("gatewright.server.token_endpoint").TokenEndpoints(
+            config, tokens, self._federation, self._guesses, self._wall
+        )
 
     def _forget(self) -> None:
         self._callers.forget()
