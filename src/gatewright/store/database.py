@@ -167,10 +167,9 @@ def _open_sqlite(file: Path, pool_size: int, timeout_s: float, read_only: bool) 
     )
 
     @event.listens_for(engine, "do_connect")
-    def create_private(*_: Any) -> None:
-        # What SQLite creates itself, everybody may read.
+    def create(*_: Any) -> None:
         if not read_only:
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _create_private(file)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
@@ -186,6 +185,25 @@ def _open_sqlite(file: Path, pool_size: int, timeout_s: float, read_only: bool) 
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _create_private(file: Path) -> None:
+    """Make an empty database that only its owner may read, before SQLite makes one that everybody may.
+
+    Its owner is the directory's also when root makes it; SQLite does the same with the files beside it.
+    """
+    try:
+        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise UnusableDatabase(f"cannot make the database {file}: {error.strerror}") from None
+    try:
+        directory = file.parent.stat()
+        if os.geteuid() == 0 and directory.st_uid != 0:
+            os.fchown(fd, directory.st_uid, directory.st_gid)
+    finally:
+        os.close(fd)
 
 
 def _open_postgresql(url: URL, pool_size: int, timeout_s: float, read_only: bool) -> Engine:

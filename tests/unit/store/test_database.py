@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -18,6 +19,25 @@ def test_without_a_url_the_database_is_a_private_file_in_the_state_directory(tmp
     migrate(engine)
     assert stat.S_IMODE((tmp_path / database.FILE).stat().st_mode) == 0o600
     engine.dispose()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
+def test_what_root_makes_belongs_to_the_owner_of_the_state_directory(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    engine = open_database(None, tmp_path)
+    migrate(engine)
+    assert {file.stat().st_uid for file in tmp_path.iterdir()} == {65534}
+    engine.dispose()
+    with reading(open_database(None, tmp_path, read_only=True)) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+        assert {file.name for file in tmp_path.iterdir()} >= {database.FILE, f"{database.FILE}-shm"}
+        assert {file.stat().st_uid for file in tmp_path.iterdir()} == {65534}
+
+
+def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
+    engine = open_database(None, tmp_path / "missing")
+    with pytest.raises(UnusableDatabase, match="cannot make the database"):
+        migrate(engine)
 
 
 def test_a_name_that_means_something_in_a_uri_is_only_a_name(tmp_path: Path) -> None:
