@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Consumer, Exchange, Reply
@@ -26,6 +26,9 @@ from gatewright.server.relay import Relay
 from gatewright.server.routes import Listing, Route, dialect_of, find_route
 from gatewright.telemetry.recorder import Recorder
 from gatewright.wire.http1 import Malformed, Request
+
+if TYPE_CHECKING:
+    from gatewright.server.token_endpoint import TokenEndpoints
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _JSON: Final = b"application/json"
@@ -87,15 +90,17 @@ class DataPlane:
         self._created = 0
         self._max_in_flight = 0
         self.snapshot: Snapshot | None = None
+        self._endpoints: TokenEndpoints | None = None
         self.in_flight = 0
 
-    def use(self, snapshot: Snapshot, created: int) -> None:
+    def use(self, snapshot: Snapshot, created: int, endpoints: TokenEndpoints | None = None) -> None:
         """Serve new exchanges by `snapshot`; those running keep theirs. `created` is the wall time, for model lists."""
         document = snapshot.document
         self._cors = CorsPolicy(document.cors) if document.cors is not None else None
         self._max_in_flight = document.limits.requests_in_flight
         self._pools.max_response_bytes = document.limits.response_bytes
         self._created = created
+        self._endpoints = endpoints
         self.snapshot = snapshot
 
     # -- Handler --------------------------------------------------------------------------------------------------
@@ -107,6 +112,8 @@ class DataPlane:
         self.in_flight += 1
         try:
             if request.method == b"OPTIONS" and self._answer_preflight(connection, request, x):
+                return
+            if self._endpoints is not None and await self._serve_tokens(self._endpoints, connection, request, x):
                 return
             route = self._route(request, x)
             dialect = route.dialect
@@ -249,6 +256,18 @@ class DataPlane:
         self._close(x)  # before the client sees the end, as for complete answers
         connection.end_stream()
         return None
+
+    async def _serve_tokens(
+        self, endpoints: TokenEndpoints, connection: Connection, request: Request, x: Exchange
+    ) -> bool:
+        """Answer what is for the authorisation server; whether it was."""
+        endpoint = endpoints.find(request.path)
+        if endpoint is None:
+            return False
+        x.surface = endpoint.surface
+        serving = endpoints.answer(endpoint, request, x, connection.peer)
+        self._answer(connection, x, await self._ports.spawn(serving))
+        return True
 
     async def _list_models(self, connection: Connection, x: Exchange, listing: Listing) -> Reply:
         pending = identify(x, self._ports)

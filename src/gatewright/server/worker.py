@@ -143,7 +143,7 @@ class Worker(asyncio.Protocol):
             self._tell(Refused(message.version, [reason]))
             return
         plane = self._plane or self._build_plane(state)
-        plane.use(snapshot, int(_wall()))
+        plane.use(snapshot, int(_wall()), state.endpoints)
         self._recorder.lines_wanted = document.log.access != "off"
         self._version = message.version
         if self._listener is None:
