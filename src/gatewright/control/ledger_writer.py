@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from gatewright.config.ledger import Ledger
 from gatewright.control.ledger_booking import DAY_S, LedgerGap, book, booked_entries
@@ -193,11 +193,12 @@ class LedgerWriter:
         engine = self._open()
         self._find_journals(engine)
         goes_on = False
-        refused: DatabaseError | None = None
+        refused: Exception | None = None
+        dbapi: Any = engine.dialect.loaded_dbapi
         for tail in list(self._tails.values()):
             try:
                 goes_on |= self._book(engine, tail)
-            except (DataError, IntegrityError) as error:
+            except (DataError, IntegrityError, dbapi.DataError, dbapi.IntegrityError) as error:
                 # One journal that the database does not take must not hold up the others.
                 refused = error
             if self._is_over():
