@@ -1,0 +1,117 @@
+"""A budget counts no less than the ledger says, in the terms of its own group and window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Engine, insert
+
+from gatewright.config.documents import Gateway
+from gatewright.control.budget_seeding import spent_of_budgets
+from gatewright.core.counting import Kind
+from gatewright.store.database import migrate, open_database
+from gatewright.store.tables import EXCHANGES, USAGE_HOURS
+
+NOW = 1_795_262_400.0  # 2026-11-21T12:00:00Z
+MONTH = 1_793_491_200  # 2026-11-01
+DAY = 1_795_219_200  # 2026-11-21
+NANO = 1_000_000_000
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(None, tmp_path)
+    migrate(engine)
+    with engine.begin() as connection:
+        for hour, consumer, model, usd in (
+            (DAY, "acme/search/a", "big", 1),
+            (DAY + 3600, "acme/search/b", "big", 2),
+            (DAY - 3600, "acme/search/a", "small", 4),
+            (DAY, "other/t/a", "big", 8),
+            (MONTH - 3600, "acme/search/a", "big", 16),
+        ):
+            row = {"hour": hour, "consumer": consumer, "model": model, "provider": "p", "upstream_model": model}
+            counts = dict.fromkeys(("exchanges", "failed", "attempts", "estimated", "unpriced"), 1)
+            connection.execute(
+                insert(USAGE_HOURS).values(
+                    **row, provider_type="openai", **counts, cost_nano=usd * NANO, cost_rest_femto=1
+                )
+            )
+        for number, (key, user, at) in enumerate((("k1", "u1", DAY), ("k1", "u2", DAY + 60), ("k2", "u1", DAY - 60))):
+            connection.execute(insert(EXCHANGES).values(_exchange(number, key, user, at)))
+    yield engine
+    engine.dispose()
+
+
+def _exchange(number: int, key: str, user: str, at: int) -> dict[str, Any]:
+    texts = dict.fromkeys(("id", "surface", "requested_model", "kind", "cache"), "")
+    numbers = dict.fromkeys(("duration_us", "first_byte_us", "attempts", "status"), 0)
+    flags = dict.fromkeys(("is_stream", "is_estimated", "is_unpriced"), False)
+    return {
+        **texts,
+        **numbers,
+        **flags,
+        "journal": "j",
+        "number": number + 1,
+        "started_at_us": at * 1_000_000,
+        "consumer": "acme/search/a",
+        "model": "big",
+        "key_id": key,
+        "end_user": user,
+        "cost_nano": (number + 1) * NANO,
+        "cost_rest_femto": 0,
+    }
+
+
+def spent(engine: Engine, on: dict[str, Any] | None = None, **config: Any) -> dict[str, int]:
+    """Dollars by group, from the counters' keys."""
+    policy = {"filter": "budget", "name": "b", "on": on or {}, "config": {"usd": 100, **config}}
+    document = msgspec.convert({"policies": [policy]}, Gateway)
+    found = {}
+    for allowance, nano in spent_of_budgets(engine, document, NOW):
+        assert (allowance.kind, allowance.limit) == (Kind.BUDGET, 100 * NANO)
+        assert nano % NANO == 1 or nano % NANO == 0, "the rest of a nano-dollar is rounded up"
+        found[allowance.key] = nano // NANO
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, {"acme/search/a:2026-11": 5, "acme/search/b:2026-11": 2, "other/t/a:2026-11": 8}),
+        ({"by": "organisation"}, {"acme:2026-11": 7, "other:2026-11": 8}),
+        ({"by": "team", "per": "day"}, {"acme/search:2026-11-21": 3, "other/t:2026-11-21": 8}),
+        ({"by": "model"}, {":big:2026-11": 11, ":small:2026-11": 4}),
+        ({"by": "all", "per": "total"}, {":total": 31}),
+        ({"by": "key", "per": "day"}, {"k1:2026-11-21": 3}),
+        ({"by": "user", "per": "total"}, {"acme/search/a:u1:total": 4, "acme/search/a:u2:total": 2}),
+    ],
+)
+def test_the_groups_and_windows_are_the_budgets_own(
+    engine: Engine, config: dict[str, Any], expected: dict[str, int]
+) -> None:
+    assert spent(engine, **config) == {f"budget:b:{key}": usd for key, usd in expected.items()}
+
+
+def test_only_what_the_policy_concerns_counts(engine: Engine) -> None:
+    chosen = {"models": ["big"], "consumers": ["acme/*"]}
+    assert spent(engine, chosen, by="all") == {"budget:b::2026-11": 3}
+
+
+@pytest.mark.parametrize("config", [{"expression": "consumer.team"}, {"by": "issuer"}])
+def test_what_the_ledger_cannot_tell_is_left_alone(engine: Engine, config: dict[str, Any]) -> None:
+    assert spent(engine, **config) == {}
+
+
+def test_other_policies_and_wrong_ones_are_passed_over(engine: Engine) -> None:
+    policies = [
+        {"filter": "rate_limit", "config": {"requests": 1}},
+        {"filter": "budget", "config": {"usd": 1}},
+        {"filter": "budget", "name": "wrong", "config": {"usd": "many"}},
+    ]
+    document = msgspec.convert({"policies": policies}, Gateway)
+    assert list(spent_of_budgets(engine, document, NOW)) == []
