@@ -9,6 +9,7 @@ count where they were used. Money is exact to the femto-dollar.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -33,6 +34,7 @@ Order = Literal["name", "cost", "exchanges", "tokens"]
 _COUNTS: Final = ("exchanges", "failed", "attempts", "estimated", "unpriced")
 _SUMS: Final = (*_COUNTS, *TOKEN_COLUMNS, "cost_nano", "cost_rest_femto")
 _TIMES: Final = ("day", "hour")
+_AGO: Final = re.compile(r"(\d{1,5})([dh])", re.ASCII)
 _LAST_CHARACTER: Final = 0x10FFFF
 
 
@@ -106,6 +108,20 @@ def report_usage(engine: Engine, query: UsageQuery) -> UsageReport:
             everything = found
     rows = [_usage_row(query.by, row) for row in found[: query.limit]]
     return UsageReport(query.by, _hour_text(since), _hour_text(until), rows, _total(everything), is_cut)
+
+
+def parse_when(text: str, now: datetime) -> int:
+    """A time as people write it, in Unix seconds: `2026-11-01`, `2026-11-01T14:00Z`, or how long ago: `7d`, `24h`.
+
+    Raises ValueError, whose message says how to write it.
+    """
+    if ago := _AGO.fullmatch(text):
+        return int(now.timestamp()) - int(ago[1]) * (DAY_S if ago[2] == "d" else HOUR_S)
+    try:
+        at = datetime.fromisoformat(text)
+        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise ValueError(f"`{text}` is no time; write 2026-11-01, 2026-11-01T14:00Z, 7d or 24h") from None
 
 
 def exact_usd(femto: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import column, create_engine, literal, select
 
-from gatewright.control.usage import UsageQuery, exact_usd, matches, report_usage
+from gatewright.control.usage import UsageQuery, exact_usd, matches, parse_when, report_usage
 from gatewright.store.database import migrate, open_database
 
 
@@ -28,6 +29,30 @@ from gatewright.store.database import migrate, open_database
 def test_money_keeps_every_digit(femto: int, text: str) -> None:
     assert exact_usd(femto) == text
     assert Decimal(text).scaleb(15, Context(prec=40)) == femto
+
+
+NOW = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T14:00Z", datetime(2026, 11, 1, 14, tzinfo=UTC)),
+        ("2026-11-01T14:00+02:00", datetime(2026, 11, 1, 12, tzinfo=UTC)),
+        ("2026-11-01T14:00", datetime(2026, 11, 1, 14, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 14, 10, 30, tzinfo=UTC)),
+        ("24h", datetime(2026, 11, 20, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, at: datetime) -> None:
+    assert parse_when(text, NOW) == at.timestamp()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "7", "d", "-7d", "7w", "2026-13-01", "٣d", "99999999d"])
+def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time; write 2026-11-01"):
+        parse_when(text, NOW)
 
 
 @given(st.text(), st.text())
