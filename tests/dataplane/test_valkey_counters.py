@@ -48,10 +48,10 @@ class MachineServer:
 class ValkeyMachine(CounterMachine):
     def build_subject(self, clock: FakeClock) -> Subject:
         loop, prefix = asyncio.new_event_loop(), uuid.uuid4().hex
-        replicas = [
-            build_replica(MachineServer.url, prefix=prefix, server_clock_us=lambda: int(clock() * 1e6))[0]
-            for _ in range(2)
-        ]
+        # Hypothesis may think for long between two steps, while the loop stands still.
+        options = {"prefix": prefix, "timeout_ms": 10_000, "server_clock_us": lambda: int(clock() * 1e6)}
+        pairs = [build_replica(MachineServer.url, **options) for _ in range(2)]
+        replicas = [replica for replica, _ in pairs]
 
         async def open_all() -> None:
             for replica in replicas:
@@ -68,6 +68,7 @@ class ValkeyMachine(CounterMachine):
         def close() -> None:
             loop.run_until_complete(close_all())
             loop.close()
+            assert not [event for _, events in pairs for event in events if event.happening is Happening.DOWN]
 
         loop.run_until_complete(open_all())
 

@@ -23,7 +23,7 @@ _CONNECTIONS: Final = 2
 """Pipelines on their way at once; each has a connection."""
 _CALLS_PER_PIPELINE: Final = 128
 _LATE_S: Final = 2.0
-"""How long an answer that is late is still waited for, in the background."""
+"""For how long more an answer that is late is waited for, in the background."""
 _CLUSTER_ERRORS: Final = ("MovedError", "AskError", "ClusterDownError", "ClusterCrossSlotError")
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
@@ -153,7 +153,7 @@ class RedisLink:
         return self._redis.Redis.from_url(
             url,
             max_connections=_CONNECTIONS + 2,
-            socket_timeout=_LATE_S,
+            socket_timeout=self._timeout_s + _LATE_S,
             socket_connect_timeout=PROBE_S,
             # The library would send a pipeline again that may have been executed.
             retry=retry,
