@@ -55,6 +55,8 @@ _RESERVE_BYTES: Final = SEGMENT_BYTES // 2
 """Room for the exchanges that run when new ones are refused."""
 _FLUSH_BYTES: Final = 4 * 1024 * 1024
 """Kept entries written in one `tick`: some ten milliseconds."""
+_LOOKS_PER_TRY: Final = 20
+"""A full disk is tried once a second, for what it gives is taken and given back each time."""
 _TEXT: Final = 1_000
 _WORD: Final = Layout("<I").pack_into
 _INT: Final = 2**63 - 1
@@ -95,6 +97,7 @@ class Journal:
         self._kept_room = kept_bytes
         self._map: mmap.mmap | None = None
         self._at = 0
+        self._looks = 0
         self._end = 0
         """Up to where `add` may write at once; 0 while entries are kept, which go first."""
         self._encode = msgspec.msgpack.Encoder().encode
@@ -245,7 +248,8 @@ class Journal:
 
     def _look_ahead(self) -> None:
         self.failure = self._maker.failure
-        if not self._maker.is_ready:
+        self._looks += 1
+        if not self._maker.is_ready and (not self.failure or self._looks % _LOOKS_PER_TRY == 0):
             self._maker.ask()
         if self._refuses:
             room = _END - self._at if self._map is not None and not self._kept else 0

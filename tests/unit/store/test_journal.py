@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,32 @@ def test_an_entry_is_there_when_add_returns(tmp_path: Path) -> None:
 def test_add_takes_the_fields_of_an_entry_in_their_order() -> None:
     names = Journal.add.__code__.co_varnames[1 : Journal.add.__code__.co_argcount]
     assert names == Entry.__struct_fields__[1:]
+
+
+class Watched(bytearray):
+    """Memory that knows whether an entry had its length before it was there."""
+
+    had_length = False
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        self.had_length |= any(self[place.start - 8 : place.start - 4])
+        super().__setitem__(place, value)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_the_length_is_written_last(tmp_path: Path, is_kept: bool) -> None:
+    """Or a process that is killed half way would leave half an entry."""
+    journal = Journal(tmp_path, "j", SERVE)
+    mapped, watched = journal._map, Watched(4_096)
+    assert mapped is not None
+    journal._map = watched  # type: ignore[assignment]
+    if is_kept:
+        journal._end = 0
+    add(journal)
+    assert any(watched), "it was written"
+    assert not watched.had_length
+    journal._map = mapped
+    journal.close()
 
 
 def test_names_are_unique_and_sort_by_time() -> None:
