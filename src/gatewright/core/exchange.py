@@ -33,7 +33,8 @@ class Consumer(Struct, frozen=True):
     path: str
     """`organisation/team/application`; `anonymous` for callers without a key where those are allowed."""
     key_id: str = ""
-    """Which key, or `jwt:<issuer>`, `token:<id>`, `certificate`; empty for keys of the configuration."""
+    """Which key, or `jwt:<issuer>`, `certificate`; empty for keys of the configuration. A gateway token has that of what
+    it was given for."""
     issuer: str = ""
     """The configured name of the identity provider that vouches for it; empty for keys."""
     scopes: Scopes | None = None
@@ -107,8 +108,14 @@ class Exchange:
     """The attempts before the present one (`pipeline.booking.PastAttempt`)."""
     is_complete = False
     """Whether the upstream's answer came to its end, so that what it reported is final."""
-    events_out = 0
-    """Events of a stream sent to the client, as far as they are counted by their ends."""
+    text_bytes = 0.0
+    """Text that the model wrote in a stream, as far as the blocks that were looked at tell (`pipeline.missing_usage`)."""
+    text_pieces = 0.0
+    """In how many pieces it came."""
+    text_looked_at = 0
+    """`bytes_out` when a block was looked at last."""
+    text_due = 0
+    """`bytes_out` from which on the next block is looked at."""
     answer_tokens = 0
     """Output tokens of a complete answer by the gateway's own count, where the provider reported none."""
     price_version = ""

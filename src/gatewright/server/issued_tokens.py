@@ -4,8 +4,9 @@ Theory of operation. A token is signed by a key that all workers share, so any o
 anybody. It names the key that it was got with by a *handle*: for a managed key the digest under which the key table has
 it, for one of the configuration a digest of that kind of its hash; neither tells anything without the gateway's secret.
 With every call the handle is looked up again, so a key that is suspended, revoked, narrowed or gone takes its tokens
-with it as fast as itself; and the names of the token and of those it was exchanged for are looked up among the revoked
-ones. Only what cannot change is remembered: the signature, and what was signed.
+with it as fast as itself; and limits, conditions and reports by key take a token for its key. Besides, the names of the
+token and of those it was exchanged for are looked up among the revoked ones. Only what cannot change is remembered: the
+signature, and what was signed.
 """
 
 from __future__ import annotations
@@ -306,7 +307,8 @@ class IssuedTokens:
             ) from None
         return Consumer(
             path=token.gatewright.consumer,
-            key_id=f"token:{token.jti}",
+            # Not the token's own name: it would have limits by key of its own, and who needs more takes another.
+            key_id=f"jwt:{token.gatewright.issuer}" if held is None else held.key_id,
             issuer=token.gatewright.issuer,
             scopes=scopes,
             claims=token.for_conditions(),

@@ -97,8 +97,7 @@ class SigningKeys:
         return self._newest is not None
 
     def current(self, now: float) -> SigningKey:
-        """The key that signs; made when there is none. Raises UnusableSigningKeys."""
-        self.refresh()
+        """The key that signs, as of the last `refresh`; made when there is none. Raises UnusableSigningKeys."""
         if self._newest is None:
             with _locked(self._directory):
                 self._load()
@@ -118,7 +117,7 @@ class SigningKeys:
         return found
 
     def refresh(self) -> bool:
-        """Notice what others changed; takes some 10 µs. Whether there was anything. Raises UnusableSigningKeys."""
+        """Notice what others changed; takes some 20 µs. Whether there was anything. Raises UnusableSigningKeys."""
         try:
             found = os.stat(self._directory)
             stamp = found.st_mtime_ns, found.st_ino, os.listdir(self._directory)
@@ -164,6 +163,7 @@ class SigningKeys:
                     _write(key.path, _Stored(made_at=key.made_at, until=int(now) + _OVERLAP_S, jwk=_public(key.key)))
             _sync(self._directory)
         self._stamp = None
+        self.refresh()
         return self.current(now)
 
     def _load(self) -> None:

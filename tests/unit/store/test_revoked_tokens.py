@@ -1,0 +1,99 @@
+"""Revoked tokens: seen by everybody at once, and forgotten when they would have ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gatewright.pipeline.gateway_tokens import make_id, parse_id
+from gatewright.store.revoked_tokens import RevokedTokens, UnusableRevocations
+
+NOW = 1_800_000_000
+
+
+def name(ends_at: int, number: int = 0) -> bytes:
+    found = parse_id(make_id(ends_at, number.to_bytes(15, "big")))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def revoked(tmp_path: Path) -> Iterator[RevokedTokens]:
+    opened = RevokedTokens(tmp_path / "revoked.lmdb", map_bytes=1 << 16)
+    yield opened
+    opened.close()
+
+
+def test_what_was_revoked(revoked: RevokedTokens) -> None:
+    assert not revoked.is_revoked(name(NOW + 60))
+    assert revoked.add(name(NOW + 60), NOW)
+    assert not revoked.add(name(NOW + 60), NOW), "once more is nothing new"
+    assert revoked.is_revoked(name(NOW + 60))
+    assert not revoked.is_revoked(name(NOW + 60, 1))
+    assert not revoked.is_revoked(name(NOW + 61))
+
+
+def test_what_has_ended_is_forgotten(revoked: RevokedTokens) -> None:
+    for second in range(100):
+        revoked.add(name(NOW + second, second), NOW - 1)
+    assert len(revoked.names(0)) == 100
+    assert revoked.names(NOW + 49) == [name(NOW + second, second) for second in range(50, 100)]
+    revoked.add(name(NOW + 200), NOW + 49)
+    assert len(revoked.names(0)) == 51
+
+
+def test_it_grows(revoked: RevokedTokens) -> None:
+    names = [name(NOW + 60, number) for number in range(3_000)]
+    for each in names:
+        revoked.add(each, NOW)
+    assert all(revoked.is_revoked(each) for each in names)
+
+
+def _revoke(directory: Path, first: int, count: int) -> None:
+    opened = RevokedTokens(directory)
+    for number in range(first, first + count):
+        opened.add(name(NOW + 60, number), NOW)
+    opened.close()
+
+
+def test_other_processes(tmp_path: Path) -> None:
+    """They are seen without opening anything anew, beyond the size this process knew the file to have."""
+    directory = tmp_path / "revoked.lmdb"
+    opened = RevokedTokens(directory, map_bytes=1 << 16)
+    assert not opened.is_revoked(name(NOW + 60, 1_999))
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_revoke, args=(directory, first, 1_000)) for first in (0, 1_000)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(30)
+        assert other.exitcode == 0
+    assert all(opened.is_revoked(name(NOW + 60, number)) for number in range(2_000))
+    opened.close()
+
+
+@pytest.mark.parametrize("content", [b"short", b"x" * 65_536])
+def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
+    directory = tmp_path / "revoked.lmdb"
+    directory.mkdir()
+    (directory / "data.mdb").write_bytes(content)
+    with pytest.raises(UnusableRevocations):
+        RevokedTokens(directory)
+
+
+def test_a_place_that_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UnusableRevocations):
+        RevokedTokens(tmp_path / "file")
+
+
+def test_after_the_end_nobody_can_tell(tmp_path: Path) -> None:
+    opened = RevokedTokens(tmp_path / "revoked.lmdb")
+    opened.close()
+    with pytest.raises(UnusableRevocations):
+        opened.is_revoked(name(NOW))
+    with pytest.raises(UnusableRevocations):
+        opened.add(name(NOW), NOW)
