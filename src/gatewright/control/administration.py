@@ -21,7 +21,7 @@ from gatewright.config.documents import Gateway
 from gatewright.control.admin.app import build_admin
 from gatewright.control.admin.services import AdminServices
 from gatewright.control.admin_keys import AdminKeys
-from gatewright.control.budget_seeding import spent_of_budgets
+from gatewright.control.budget_seeding import raise_in_file, raise_on_server, spent_of_budgets
 from gatewright.control.budgets import Budgets, Validate
 from gatewright.control.configurations import Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
@@ -29,9 +29,9 @@ from gatewright.control.key_projection import POLL_S, KeyProjection
 from gatewright.control.keys import Keys
 from gatewright.control.ledger_writer import LedgerStatus, LedgerWriter
 from gatewright.control.managed_files import ManagedFiles
+from gatewright.core.errors import GatewayError
 from gatewright.store.database import UnusableDatabase, migrate, open_database
 from gatewright.store.secrets_file import UnusableSecret, read_or_create_secret
-from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.records import BudgetState
 
@@ -43,7 +43,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _STOP_S: Final = 4.0
 """How long the ledger may book on when the process ends; what is left is booked by the next one."""
 _SEED_S: Final = 60.0
-"""How long budgets wait for the ledger before they are compared with what it has."""
+"""How long budgets wait for the ledger before they are compared with what it has, and how often where that is done
+time and again."""
 _MICRO: Final = 1_000_000
 
 
@@ -209,24 +210,31 @@ class Administration:
                     self._log.warning(told)
 
     def _seed_budgets(self) -> None:
-        """Let no budget count less than the ledger says, once all that was left behind is booked."""
+        """Let no budget count less than the ledger says, once all that was left behind is booked.
+
+        The counters' file is looked at once: nobody but this gateway can take it away. A server of counters may lose
+        its data at any time.
+        """
         waited_s = 0.0
         while self._ledger.status().waiting and waited_s < _SEED_S and not self._stop.wait(POLL_S):
             waited_s += POLL_S
-        if self.engine is None or self._stop.is_set() or self._document.counters.store != "local":
-            return
+        is_local = self._document.counters.store == "local"
+        while not self._stop.is_set():
+            self._raise_budgets()
+            if is_local or self._stop.wait(_SEED_S):
+                return
+
+    def _raise_budgets(self) -> None:
+        settings = self._document.counters
         try:
-            spent = list(spent_of_budgets(self.engine, self._document, _unix_s()))
+            spent = [] if self.engine is None else list(spent_of_budgets(self.engine, self._document, _unix_s()))
             if not spent:
                 return
-            counters = SharedCounters(self._environment.sources.state / COUNTERS, _unix_s, on_problem=self._log.error)
-            try:
-                for allowance, nano in spent:
-                    counters.raise_settled(allowance, nano)
-            finally:
-                # Attached, it would have the workers take a lock for every request.
-                counters.close()
-        except (SQLAlchemyError, OSError) as error:
+            if settings.store == "local":
+                raise_in_file(self._environment.sources.state / COUNTERS, spent, _unix_s)
+            else:
+                raise_on_server(settings, spent, _unix_s)
+        except (SQLAlchemyError, OSError, GatewayError) as error:
             self._log.warning("budgets cannot be compared with the ledger", error=type(error).__name__)
 
     def _note_keys_used(self, keys: Mapping[str, int]) -> None:

@@ -7,11 +7,17 @@ provider, are not in the ledger's terms and begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import Engine, func, select
 
 from gatewright.config.check import convert
+from gatewright.config.counters import Counters
 from gatewright.config.documents import Gateway, Policy
 from gatewright.core.counting import Allowance, Kind
 from gatewright.core.exchange import Consumer, Exchange
@@ -21,6 +27,8 @@ from gatewright.pipeline.claims import BudgetGroup
 from gatewright.pipeline.grouping import Grouping
 from gatewright.pipeline.matching import is_selected
 from gatewright.store.database import reading
+from gatewright.store.memory import MemoryCounters
+from gatewright.store.shared import SharedCounters
 from gatewright.store.tables import EXCHANGES, FEMTO_PER_NANO, USAGE_HOURS
 
 _UNKNOWN = frozenset(("issuer",))
@@ -36,6 +44,48 @@ def spent_of_budgets(engine: Engine, document: Gateway, now: float) -> Iterator[
     for policy in document.policies:
         if policy.filter == BUDGET.name and policy.name is not None:
             yield from _spent(engine, policy, policy.name, now)
+
+
+def raise_in_file(path: Path, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]) -> None:
+    """Raise the counters of this machine's workers. Raises OSError.
+
+    Attached no longer than that: the workers take a lock for each request while another process is there.
+    """
+    counters = SharedCounters(path, now)
+    try:
+        for allowance, nano in spent:
+            counters.raise_settled(allowance, nano)
+    finally:
+        counters.close()
+
+
+def raise_on_server(settings: Counters, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]) -> None:
+    """Raise the counters on the server that all machines share; what it does not take now is for the next time."""
+    asyncio.run(_raise_on_server(settings, spent, now))
+
+
+async def _raise_on_server(
+    settings: Counters, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]
+) -> None:
+    # redis-py is an extra: only who counts there needs it.
+    module = import_module("gatewright.store.redis_counters")
+    async with asyncio.TaskGroup() as tasks:
+        counters = module.RedisCounters(
+            settings,
+            local=MemoryCounters(now),
+            spawn=lambda coroutine, name: tasks.create_task(coroutine, name=name),
+            clock=time.monotonic,
+            wall=now,
+            name=f"control-{uuid4().hex}",
+            on_event=lambda event: None,
+        )
+        await counters.open()
+        try:
+            for allowance, nano in spent:
+                if not await counters.raise_settled(allowance, nano):
+                    break
+        finally:
+            await counters.close()
 
 
 def _spent(engine: Engine, policy: Policy, name: str, now: float) -> Iterator[tuple[Allowance, int]]:

@@ -236,10 +236,10 @@ class Worker(asyncio.Protocol):
         if self._ticks % _KEEP_ALIVE_TICKS == 0 and self._plane is not None:
             self._plane.keep_alive()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up what is kept in the state directory; nothing runs any more."""
         if self._state is not None:
-            self._state.close()
+            await self._state.close()
 
     def flush(self) -> None:
         """Send what was recorded; what control does not take now is kept for the next time."""
@@ -288,7 +288,7 @@ async def _run(options: argparse.Namespace) -> None:
     channel = socket.socket(fileno=options.channel_fd)
     await loop.create_connection(lambda: worker, sock=channel)
     await worker.ended
-    worker.close()
+    await worker.close()
     worker.flush()
 
 

@@ -34,6 +34,7 @@ from gatewright.telemetry.log import Log
 if TYPE_CHECKING:
     from gatewright.server.issued_tokens import IssuedTokens
     from gatewright.server.token_endpoint import TokenEndpoints
+    from gatewright.store.redis_counters import Event, RedisCounters
 
 COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
@@ -65,6 +66,18 @@ class WorkerState:
             counters = self._shared = SharedCounters(directory / COUNTERS_FILE, wall, on_problem=log.error)
             journal = Journal(directory / JOURNALS, new_name(int(wall())), document.ledger, self._on_lost)
             self.ledger = self._journal = JournalLedger(journal, now, wall)
+        self._remote: RedisCounters | None = None
+        if document.counters.store == "redis":
+            # Not imported before: redis-py is an extra, and nobody else pays for it.
+            counters = self._remote = import_module("gatewright.store.redis_counters").RedisCounters(
+                document.counters,
+                local=counters,
+                spawn=tasks.spawn,
+                clock=now,
+                wall=wall,
+                name=new_name(int(wall())),
+                on_event=self._on_counters,
+            )
         self._federation = Federation(
             loop, build_fetcher(loop, deadlines, tasks), tasks, wall, self._report, on_change=self._forget
         )
@@ -90,6 +103,8 @@ class WorkerState:
         """Wait until everything may be used: another process that has the counters to itself must notice this one."""
         while self._shared is not None and not self._shared.tick():  # noqa: ASYNC110 - it is said in shared memory
             await asyncio.sleep(_NOTICED_S)
+        if self._remote is not None:
+            await self._remote.open()
 
     def use(self, snapshot: Snapshot) -> None:
         """Follow a new configuration. Raises InvalidConfig when this worker cannot; nothing has changed then."""
@@ -105,8 +120,10 @@ class WorkerState:
             self._journal.tick()
         self._callers.tick()
 
-    def close(self) -> None:
-        """Give everything back."""
+    async def close(self) -> None:
+        """Give everything back; what is still owed to the counters' server is sent for a moment."""
+        if self._remote is not None:
+            await self._remote.close()
         self._callers.close()
         if self._tokens is not None:
             self._tokens.close()
@@ -135,6 +152,9 @@ class WorkerState:
 
     def _report(self, problem: str) -> None:
         self._log.warning(problem)
+
+    def _on_counters(self, event: Event) -> None:
+        self._log.warning("the counters' server", happening=event.happening, reason=event.reason, count=event.count)
 
     def _on_lost(self) -> None:
         self._log.error("a ledger entry is lost: there is neither disk nor memory for it")
