@@ -181,7 +181,7 @@ class Administration:
             ledger_status=self._ledger.status,
             budget_states=environment.budget_states,
         )
-        projection = KeyProjection(engine, sources.state, secret)
+        projection = KeyProjection(engine, sources.state, secret, on_problem=self._log.error)
         self.engine = engine
         self.admin = build_admin(services)
         self._run(lambda: projection.run(self._stop), "keys")

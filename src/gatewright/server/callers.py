@@ -28,12 +28,18 @@ class WorkerCallers:
     """The callers' port (`core.ports.Callers`) of one worker. `secret` is the gateway's, for digests of keys."""
 
     def __init__(
-        self, keys: KeyReader | None, secret: bytes, federation: Federation, wall: Callable[[], float]
+        self,
+        keys: KeyReader | None,
+        secret: bytes,
+        federation: Federation,
+        wall: Callable[[], float],
+        report: Callable[[str], None] = lambda problem: None,
     ) -> None:
         self._keys = keys
         self._secret = secret
         self._federation = federation
         self._wall = wall
+        self._report = report
         self.tokens: IssuedTokens | None = None
         """The gateway's own tokens, where the configuration has them."""
         self.generation = 0
@@ -44,6 +50,8 @@ class WorkerCallers:
             self.tokens.tick()
         if self._keys is not None and self._keys.refresh():
             self.generation += 1
+            if self._keys.problem is not None:
+                self._report(self._keys.problem)
 
     def forget(self) -> None:
         """A credential that was good may not be any more."""

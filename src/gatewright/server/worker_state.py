@@ -83,7 +83,7 @@ class WorkerState:
         )
         keys = None if directory is None else KeyReader(directory / KEYS)
         secret = b"" if directory is None else read_or_create_secret(directory)
-        self._callers = WorkerCallers(keys, secret, self._federation, wall)
+        self._callers = WorkerCallers(keys, secret, self._federation, wall, self._report)
         self._directory, self._keys, self._secret, self._wall = directory, keys, secret, wall
         self._tokens: IssuedTokens | None = None
         """From the first configuration on that has them."""
