@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST
-from gatewright.core.counting import Allowance, Grant, Kind, Refused
+from gatewright.core.counting import SLICES, Allowance, Grant, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
 from gatewright.core.ports import Counters
@@ -557,8 +557,12 @@ class RedisCounters:
 
     def _shape(self, allowance: Allowance) -> Shape:
         shape = self._shapes.get(allowance.key)
-        if shape is None or shape.kind is not allowance.kind or (shape.kind is _SLIDING):
+        if (
+            shape is None
+            or shape.kind is not allowance.kind
             # A sliding counter's period may have changed with the configuration.
+            or (shape.kind is _SLIDING and shape.width_s != allowance.period_s / (SLICES - 1))
+        ):
             shape = shape_of(allowance, self._prefix)
             if len(self._shapes) >= _MAX_SHAPES:
                 self._shapes.clear()

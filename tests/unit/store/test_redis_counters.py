@@ -333,6 +333,17 @@ def test_what_is_told_once() -> None:
     run(test)
 
 
+def test_another_period_is_another_counter() -> None:
+    async def test(replica: Replica, _: FakeClock) -> None:
+        await replica.grant([SLIDING], [10])
+        hourly = Allowance("r", Kind.SLIDING, 100, 3_600.0)
+        await replica.grant([hourly], [5])
+        assert await replica.used(SLIDING) == [10]
+        assert await replica.used(hourly) == [5]
+
+    run(test)
+
+
 def test_amounts_that_no_sum_can_bear() -> None:
     async def test(replica: Replica, _: FakeClock) -> None:
         with pytest.raises(ValueError, match="cannot count -1"):
