@@ -124,6 +124,7 @@ class Plan:
     __slots__ = (
         "allowances",
         "budgets",
+        "counts_cost",
         "counts_input",
         "counts_output",
         "expires",
@@ -138,11 +139,13 @@ class Plan:
     def __init__(self, parts: Sequence[Claims]) -> None:
         claims = [(claim, part) for part in parts for claim in part.claims]
         self.allowances = tuple(claim.allowance for claim, _ in claims)
-        self.measures = tuple(claim.measure for claim, _ in claims)
+        # Plain numbers: an enum's member is slower as an index.
+        self.measures = tuple(int(claim.measure) for claim, _ in claims)
         self.refusals = tuple(claim.refuse for claim, _ in claims)
         self.owners = tuple(part for _, part in claims)
         self.running = tuple(_while_running(claim.allowance) for claim, _ in claims)
         """The allowances as they hold while an answer streams."""
+        self.counts_cost = Measure.COST in self.measures
         self.counts_input = any(measure >= Measure.INPUT for measure in self.measures)
         self.counts_output = any(measure in _OUTPUT for measure in self.measures)
         self.expires = any(allowance.kind != Kind.SLIDING for allowance in self.allowances)

@@ -15,7 +15,7 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
 from gatewright.core.usage import Usage
-from gatewright.pipeline.claims import NANO_FEMTO, Measure, Plan, refusal_headers, used_amounts
+from gatewright.pipeline.claims import NANO_FEMTO, Plan, refusal_headers, used_amounts
 from gatewright.pipeline.estimates import STREAM_SLICE, allowed_output, estimate_input, first_slice
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.matching import NameTable
@@ -88,7 +88,7 @@ def _cost_nano(
     x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int, output_tokens: int, ports: Ports
 ) -> int:
     """What so many tokens cost at the target, in nano-dollars; 0 where nobody asks or nobody knows."""
-    if Measure.COST not in plan.measures:
+    if not plan.counts_cost:
         return 0
     snapshot: Snapshot = x.snapshot
     pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.now(), ports.wall)
@@ -120,7 +120,7 @@ class StreamMeter:
         self._allowed = float("inf") if allowed is None else allowed
         self._slice_cost = 0
         target: BoundTarget = x.target
-        if Measure.COST in plan.measures:
+        if plan.counts_cost:
             self._slice_cost = _cost_nano(x, plan, target, 0, STREAM_SLICE, ports)
         self._waiting = False
         self._refusal: GatewayError | None = None
@@ -130,35 +130,35 @@ class StreamMeter:
         used = stream_tokens(self._x)
         if used * 2 <= self._held * 2 - STREAM_SLICE or self._held >= self._allowed:
             return None
-        if self._refusal is not None:
-            return self._refusal if used >= self._held else None
-        if not self._waiting:
-            self._extend()
-        return None
+        if self._refusal is None and not self._waiting:
+            # A block may bring more than a slice.
+            self._extend(1 + max(used - self._held, 0) // STREAM_SLICE)
+        return self._refusal if used >= self._held else None
 
-    def _extend(self) -> None:
+    def _extend(self, slices: int) -> None:
         x, plan = self._x, self._plan
         grant = x.grant
         if grant is None:
             return
         # What passes a limit now holds back the next request; only budgets end what runs.
         grant.allowances = plan.running
-        result = self._ports.counters.extend(grant, plan.amounts(0, STREAM_SLICE, self._slice_cost, more=True))
+        more = plan.amounts(0, slices * STREAM_SLICE, slices * self._slice_cost, more=True)
+        result = self._ports.counters.extend(grant, more)
         if result is None or isinstance(result, Refused):
-            self._on_result(result)
+            self._on_result(result, slices)
         else:
             self._waiting = True
-            self._ports.spawn(self._finish(result))
+            self._ports.spawn(self._finish(result, slices))
 
-    async def _finish(self, result: Awaitable[Refused | None]) -> None:
+    async def _finish(self, result: Awaitable[Refused | None], slices: int) -> None:
         try:
-            self._on_result(await result)
+            self._on_result(await result, slices)
         finally:
             self._waiting = False
 
-    def _on_result(self, refused: Refused | None) -> None:
+    def _on_result(self, refused: Refused | None, slices: int) -> None:
         if refused is None:
-            self._held += STREAM_SLICE
+            self._held += slices * STREAM_SLICE
         else:
             error = self._plan.refusals[refused.index](refused)
             self._refusal = GatewayError(
