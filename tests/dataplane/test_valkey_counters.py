@@ -24,7 +24,7 @@ from valkey_server import Valkey, answer_of, build_replica, until
 from gatewright.core.counting import Allowance, Grant, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.store.leases import GIVEN_BACK_S
-from gatewright.store.redis_counters import Happening
+from gatewright.store.redis_events import Happening
 from gatewright.store.redis_link import PROBE_S
 from gatewright.store.redis_scripts import BOOK, SCRIPTS
 from gatewright.testing.clock import FakeClock

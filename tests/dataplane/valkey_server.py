@@ -21,7 +21,8 @@ from gatewright.config.counters import Counters as Settings
 from gatewright.core.ports import Counters
 from gatewright.core.secret import Secret
 from gatewright.store.memory import MemoryCounters
-from gatewright.store.redis_counters import Event, RedisCounters
+from gatewright.store.redis_counters import RedisCounters
+from gatewright.store.redis_events import Event
 
 
 class Valkey:

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from enum import StrEnum
 from itertools import islice
 from typing import Final, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gatewright.config.counters import Counters as Settings
@@ -29,6 +27,7 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
 from gatewright.core.ports import Counters
 from gatewright.store.leases import SWEEP_S, Leases
+from gatewright.store.redis_events import Event, Happening
 from gatewright.store.redis_link import Argument, Call, Link, RedisLink, Spawn
 from gatewright.store.redis_owed import PRESENT, Owed, is_gone
 from gatewright.store.redis_scripts import (
@@ -61,29 +60,6 @@ _SLIDING: Final = Kind.SLIDING
 T = TypeVar("T")
 
 
-class Happening(StrEnum):
-    """What an operator should know of the counters' server."""
-
-    DOWN = "down"
-    """It does not answer, or takes no writes."""
-    UP = "up"
-    """It is back."""
-    EMPTIED = "emptied"
-    """It has none of the numbers it had, or it is new: budgets are to be raised to what the ledger knows."""
-    UNCOUNTED = "uncounted"
-    """Exchanges passed without a limit while it was away (`on_outage: open`)."""
-    LOST = "lost"
-    """Something that was used could not be kept until it is back: budgets on it are too low by that."""
-
-
-class Event(Struct, frozen=True):
-    """Something that happened, with the reason or the number that belongs to it."""
-
-    happening: Happening
-    reason: str = ""
-    count: int = 0
-
-
 class Holding(Grant):
     """A grant, with the part of it that the server knows of."""
 
@@ -108,8 +84,8 @@ class Holding(Grant):
 class RedisCounters:
     """The counters of one worker on a server that others share, for one event loop. Open it before the first call.
 
-    `local` answers at once, and counts during outages; `clock` is monotonic and `wall` Unix seconds; `name` is one word,
-    unique among all replicas for ever. `server_clock_us` replaces the server's clock, for tests.
+    `local` answers at once, and counts during outages; `clock` is monotonic and `wall` Unix seconds; `name` is a word
+    that is unique among all replicas for ever. `server_clock_us` replaces the server's clock, for tests.
     """
 
     def __init__(

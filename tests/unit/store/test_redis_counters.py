@@ -19,7 +19,8 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
 from gatewright.store.leases import GIVEN_BACK_S, SWEEP_S
 from gatewright.store.memory import MemoryCounters
-from gatewright.store.redis_counters import Event, Happening, RedisCounters
+from gatewright.store.redis_counters import RedisCounters
+from gatewright.store.redis_events import Event, Happening
 from gatewright.store.redis_scripts import BOOK, TAKE
 from gatewright.testing.clock import FakeClock
 
