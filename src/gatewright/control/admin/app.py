@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from litestar import Litestar, Request, Response, Router, get
 from litestar.di import Provide
-from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
 from gatewright import __version__
 from gatewright.control.actor import Actor
@@ -31,6 +31,7 @@ from gatewright.control.admin.openapi import describe
 from gatewright.control.admin.parameters import only_known_query
 from gatewright.control.admin.problems import Reporter
 from gatewright.control.admin.services import AdminServices
+from gatewright.telemetry.log import Log
 
 RESOURCES: Final = (
     consumer_routes.ROUTER,
@@ -55,12 +56,21 @@ admin keys. Every change is written down in the audit log. Failures are `applica
 def build_admin(services: AdminServices) -> ASGIApp:
     """The admin API as an ASGI application, for the paths under `/admin`."""
     reporter = Reporter(services.log)
-    app = build_resources(services, reporter)
+    app = build_resources(lambda: services, reporter)
     hosts = AllowedHosts(services.allowed_hosts)
     return Gate(app, services.admin_keys, hosts, reporter, services.monotonic)
 
 
-def build_resources(services: AdminServices, reporter: Reporter) -> Litestar:
+def openapi_document() -> dict[str, Any]:
+    """This API in the words of OpenAPI 3.1, without one that serves."""
+    return describe(build_resources(_no_services, Reporter(Log("control"))))
+
+
+def _no_services() -> AdminServices:
+    raise LookupError("an API that is only described has no services")
+
+
+def build_resources(services: Callable[[], AdminServices], reporter: Reporter) -> Litestar:
     """The resources alone; whoever calls them is let in, and stands in the scope's state as `actor`."""
     rendered: dict[str, Any] = {}
 
@@ -80,7 +90,7 @@ def build_resources(services: AdminServices, reporter: Reporter) -> Litestar:
         route_handlers=list(RESOURCES),
         guards=[only_known_query],
         dependencies={
-            "services": Provide(lambda: services, sync_to_thread=False),
+            "services": Provide(services, sync_to_thread=False),
             "actor": Provide(actor, sync_to_thread=False),
         },
         security=[{"adminKey": []}],
@@ -108,14 +118,3 @@ def build_resources(services: AdminServices, reporter: Reporter) -> Litestar:
         exception_handlers={Exception: reporter.respond},
         request_max_body_size=None,
     )
-
-
-def with_admin(app: ASGIApp, admin: ASGIApp) -> ASGIApp:
-    """One application of two: the admin API under `/admin`, everything else as before."""
-
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == ScopeType.HTTP else ""
-        is_admin = path == PREFIX or path.startswith(f"{PREFIX}/")
-        await (admin if is_admin else app)(scope, receive, send)
-
-    return either

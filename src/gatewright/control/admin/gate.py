@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
-from sqlalchemy.exc import SQLAlchemyError
 
 from gatewright.control.actor import Actor
 from gatewright.control.admin.failures import Failures
@@ -69,7 +68,8 @@ class Gate:
 
         try:
             await self._admit(request, receive, send_with_headers)
-        except (Problem, SQLAlchemyError) as error:
+        except Exception as error:
+            # The border of the admin API: whatever it is becomes a problem.
             if has_begun:
                 raise
             problem = self._reporter.problem_of(error, request["method"], request["path"])

@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
+from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from gatewright.config.field_docs import field_docs, summary
+from gatewright.control.admin.parameters import Needs
+from gatewright.control.admin_keys import Role
 
 EXAMPLES: Final[dict[str, Any]] = {
     "NewConsumer": {"path": "acme/search/indexer", "name": "Indexer", "details": {"owner": "ada@acme.example"}},
@@ -38,6 +41,8 @@ def describe(app: Litestar) -> dict[str, Any]:
     for path, method, media_type in OTHER_FORMS:
         content = document["paths"][path][method]["responses"]["200"]["content"]
         content[media_type] = {"schema": {"type": "string"}}
+    for path, method, role in _roles(app):
+        document["paths"][path][method]["description"] += f" Needs the role {role.value}."
     schemas = document["components"]["schemas"]
     for name in list(schemas):
         if name in structs:
@@ -50,6 +55,17 @@ def describe(app: Litestar) -> dict[str, Any]:
         if name in EXAMPLES:
             schema["examples"] = [EXAMPLES[name]]
     return document
+
+
+def _roles(app: Litestar) -> Iterator[tuple[str, str, Role]]:
+    """Every operation as path and method, with the least role that it needs."""
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for method, (handler, _) in route.route_handler_map.items():
+            roles = [guard.role for guard in handler.resolve_guards() if isinstance(guard, Needs)]
+            if roles and method != "OPTIONS":
+                yield route.path_format, method.lower(), max(roles, key=tuple(Role).index)
 
 
 def _structs(cls: type[Struct]) -> Iterator[type[Struct]]:

@@ -7,10 +7,10 @@ from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 from tests.control.admin_api import AdminApi
 
-from gatewright.control.admin.app import build_resources, with_admin
+from gatewright.control.admin.app import build_resources
 from gatewright.control.admin.problems import Reporter
 from gatewright.control.admin_keys import Role
-from gatewright.control.app import build_app
+from gatewright.control.app import build_app, with_admin
 from gatewright.control.metrics import Exposition, GatewayCollector
 from gatewright.control.totals import Totals
 
@@ -19,7 +19,7 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 def operations(api: AdminApi) -> list[tuple[str, str]]:
     """Every operation with a path that could be one."""
-    app = build_resources(api.services, Reporter(api.services.log))
+    app = build_resources(lambda: api.services, Reporter(api.services.log))
     found = []
     for route in app.routes:
         if isinstance(route, HTTPRoute) and route.path_format.startswith("/admin/v1"):
@@ -52,7 +52,7 @@ def test_a_viewer_changes_nothing_wherever_it_tries(api: AdminApi) -> None:
 def test_probes_and_metrics_are_as_before(api: AdminApi, path: str) -> None:
     collector = GatewayCollector(Totals(), lambda: None, lambda: 0, lambda: 0)
     plain = build_app(lambda: None, Exposition(collector))
-    both = with_admin(plain, api.app)
+    both = with_admin(plain, lambda: api.app)
     with TestClient(plain) as before:
         one = before.get(path)
     with TestClient(both, base_url="http://evil.example") as after:
@@ -66,6 +66,6 @@ def test_probes_and_metrics_are_as_before(api: AdminApi, path: str) -> None:
 )
 def test_only_paths_below_admin_go_there(api: AdminApi, path: str, is_admin: bool) -> None:
     collector = GatewayCollector(Totals(), lambda: None, lambda: 0, lambda: 0)
-    both = with_admin(build_app(lambda: None, Exposition(collector)), api.app)
+    both = with_admin(build_app(lambda: None, Exposition(collector)), lambda: api.app)
     with TestClient(both, base_url="http://127.0.0.1") as client:
         assert client.get(path).status_code == (401 if is_admin else 404)

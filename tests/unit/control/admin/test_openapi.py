@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.control.admin_api import AdminApi
 
+from gatewright.control.admin.app import openapi_document
 from gatewright.control.admin.openapi import EXAMPLES
 
 
@@ -40,6 +42,20 @@ def test_every_operation_is_named_explained_secured_and_tells_its_failures(docum
         for status, answer in operation["responses"].items():
             if status >= "400":
                 assert list(answer["content"]) == ["application/problem+json"], operation["operationId"]
+
+
+def test_every_operation_tells_the_role_it_needs(document: dict[str, Any]) -> None:
+    needed = {
+        operation["operationId"]: operation["description"].rpartition("Needs the role ")[2].rstrip(".")
+        for operation in operations(document)
+    }
+    assert set(needed.values()) == {"viewer", "operator", "admin"}
+    assert (needed["listKeys"], needed["revokeKey"], needed["validateConfiguration"]) == ("viewer", "operator", "admin")
+    assert needed["listAdminKeys"] == "admin"
+
+
+def test_it_is_the_same_without_one_that_serves(document: dict[str, Any]) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(openapi_document())) == document
 
 
 def test_every_parameter_is_explained(document: dict[str, Any]) -> None:
