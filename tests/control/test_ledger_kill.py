@@ -169,6 +169,9 @@ def test_control_may_be_killed_anywhere(
         control = Process(CONTROL, database_url, str(tmp_path))
         children.append(control)
         wait(chance.random() * 0.3)
+        if number % 4 == 1:
+            # While all of them run.
+            assert verify(database, tmp_path / "journal").problems == []
         if number % 4 == 3:
             # All at once: the worker too.
             said[f"w{number // 4}"] = last_number(worker.kill())

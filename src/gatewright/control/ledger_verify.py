@@ -138,11 +138,18 @@ def verify(engine: Engine, directory: Path) -> Report:
 
 def read_journal(path: Path) -> JournalOnDisk:
     """Read a journal from the first segment that is there to its end, every entry checked."""
+    while True:
+        segments = list_segments(path)
+        found = _read_from(path, min(segments.values(), default=0))
+        if not found.damage or list_segments(path).keys() >= segments.keys():
+            return found
+        # Segments were booked and deleted meanwhile: what was missed is in the database.
+
+
+def _read_from(path: Path, first: int) -> JournalOnDisk:
     is_live = is_written(path)
-    segments = list_segments(path)
-    if not segments:
+    if first == 0:
         return JournalOnDisk(path.name, is_live, 0, 0, "")
-    first = min(segments.values())
     reader = JournalReader(path, first - 1)
     while reader.read(_BATCH):
         pass

@@ -12,11 +12,13 @@ from sqlalchemy import Engine
 from tests.ledger_entries import random_entries
 
 from gatewright.config.ledger import Ledger
+from gatewright.control import ledger_verify
 from gatewright.control.ledger_booking import book
 from gatewright.control.ledger_verify import backlog, read_journal, verify
 from gatewright.core.ledger import Entry
+from gatewright.store import journal as journal_module
 from gatewright.store.journal import HEADER, SEGMENT_BYTES, Journal
-from gatewright.store.journal_reader import JournalReader
+from gatewright.store.journal_reader import JournalReader, list_segments
 from gatewright.store.tables import ATTEMPTS, EXCHANGES, JOURNALS, USAGE_DAYS, USAGE_HOURS
 
 
@@ -197,3 +199,28 @@ def test_the_backlog_is_what_is_written_and_not_booked(database: Engine, tmp_pat
     assert [one.bytes for one in backlog(tmp_path, database)][1] == SEGMENT_BYTES
     assert [(one.booked, one.waiting) for one in backlog(tmp_path, None)] == [(None, None)] * 2
     live.close()
+
+
+def test_segments_that_are_booked_and_deleted_meanwhile_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SEGMENT_BYTES", 8_192), ("_END", 8_184)):
+        monkeypatch.setattr(journal_module, name, value)
+    journal = Journal(tmp_path, "j", Ledger())
+    for one in random_entries(1, 200):
+        journal.add(*(getattr(one, field) for field in Entry.__struct_fields__[1:]))
+        while not journal._maker.is_ready:
+            journal.tick()
+    segments = list_segments(tmp_path / "j")
+    assert len(segments) > 3
+    deletable = [tmp_path / "j" / f"{index:08d}.segment" for index in list(segments)[:2]]
+
+    def reading_slowly(path: Path, booked: int) -> JournalReader:
+        if deletable:
+            deletable.pop(0).unlink()
+        return JournalReader(path, booked)
+
+    monkeypatch.setattr(ledger_verify, "JournalReader", reading_slowly)
+    found = read_journal(tmp_path / "j")
+    assert (found.first, found.last, found.damage) == (segments[3], 200, "")
+    journal.close()
