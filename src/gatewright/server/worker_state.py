@@ -34,7 +34,8 @@ from gatewright.telemetry.log import Log
 if TYPE_CHECKING:
     from gatewright.server.issued_tokens import IssuedTokens
     from gatewright.server.token_endpoint import TokenEndpoints
-    from gatewright.store.redis_counters import Event, RedisCounters
+    from gatewright.store.redis_counters import RedisCounters
+    from gatewright.store.redis_events import Event
 
 COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
