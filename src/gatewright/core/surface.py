@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -55,6 +56,11 @@ class UpstreamFault(Struct, frozen=True):
     """When trying again may help, where the body says it."""
 
 
+def text_members(*names: str) -> re.Pattern[bytes]:
+    """Finds the values, as spelled, of JSON members that hold some text of a streamed answer, unless they are empty."""
+    return re.compile(rb'"(?:%b)"\s*:\s*"((?!")[^"\\]*(?:\\.[^"\\]*)*)"' % "|".join(names).encode())
+
+
 def no_headers(request_id: str, error: GatewayError | None) -> Headers:
     """For dialects whose clients look for no header beyond `x-request-id`."""
     return ()
@@ -105,10 +111,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     request_headers: Headers = ()
     """Headers every request of this API needs, unless the client's own value for one is forwarded."""
     has_streams: bool = True
-    event_mark: bytes = b"data:"
-    """What each event of a stream holds once; by it events are counted as they pass."""
-    event_bytes: int = 160
-    """What an event of a stream has around its text, on average: told from bytes is how much a stream has brought."""
+    streamed_text: re.Pattern[bytes] = text_members("text")
+    """Finds what the model wrote in events of a stream (`text_members`): told from it is how much one has brought."""
 
     # -- passing through, for streams whose events are read by pattern instead of by the stream decoder
     is_scanned: bool = False

@@ -6,6 +6,7 @@ a stream from its events and bytes, of a whole answer from its text.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
 from msgspec import structs
@@ -19,17 +20,42 @@ from gatewright.pipeline.estimates import estimate_input
 from gatewright.translate.counting import estimate_tokens
 
 _BYTES_PER_TOKEN: Final = 4
-_CUT: Final = frozenset((Kind.DISCONNECTED, Kind.UPSTREAM_CUT, Kind.QUOTA_EXCEEDED, Kind.GUARDRAIL_BLOCKED))
-"""Ends of an exchange behind which the provider goes on to charge for what it made."""
+_ALL_BYTES: Final = 2_048
+"""So much of a stream is looked at whole."""
+_STRIDE_BYTES: Final = 1_536
+"""Then one block in so many bytes: five to fifteen events."""
+_CHARGED: Final = frozenset((Kind.DISCONNECTED, Kind.UPSTREAM_CUT, Kind.QUOTA_EXCEEDED, Kind.GUARDRAIL_BLOCKED))
+"""Ends of an exchange behind which the provider charges for what it made, whether or not any of it came."""
+
+
+def look_at(x: Exchange, block: bytes) -> None:
+    """Note the text in a block of a stream that was just added to `x.bytes_out`. Call when that has reached
+    `x.text_due`: the block then stands for those that went by since the last one, too.
+
+    What is around the text is not the same for two vendors, nor in two events, and mostly more than the text: only
+    reading tells. Everything in the beginning, and a part of the rest, costs little and is as good.
+    """
+    dialect = x.dialect
+    if dialect is None:
+        return
+    found = dialect.streamed_text.findall(block)
+    share = (x.bytes_out - x.text_looked_at) / len(block)
+    if found:
+        x.text_bytes += sum(map(len, found)) * share
+        x.text_pieces += len(found) * share
+    x.text_looked_at = x.bytes_out
+    x.text_due = 0 if x.bytes_out < _ALL_BYTES else x.bytes_out + _STRIDE_BYTES
 
 
 def stream_tokens(x: Exchange) -> int:
-    """Output tokens that a stream has brought so far: one per event at least, more where events hold more text."""
-    dialect: Dialect | None = x.dialect
-    envelope = 0 if dialect is None else dialect.event_bytes
-    by_bytes = (x.bytes_out - x.events_out * envelope) // _BYTES_PER_TOKEN
-    events = x.events_out
-    return by_bytes if by_bytes > events else events
+    """Output tokens that a stream has brought so far: one per piece of text, more where pieces hold more."""
+    looked_at = x.text_looked_at
+    if not looked_at:
+        return 0
+    count = x.text_bytes / _BYTES_PER_TOKEN
+    if count < x.text_pieces:
+        count = x.text_pieces
+    return ceil(count * x.bytes_out / looked_at)
 
 
 def fill_usage(x: Exchange) -> None:
@@ -40,8 +66,11 @@ def fill_usage(x: Exchange) -> None:
     usage, error = x.usage, x.error
     if error is None and usage is not None:
         return
-    if error is not None and (error.kind not in _CUT or (x.is_complete and usage is not None)):
-        return
+    if error is not None:
+        if x.is_complete and usage is not None:
+            return
+        if error.kind not in _CHARGED and not x.first_byte_s:
+            return  # it failed before there was anything; whatever ends a stream later, what came is paid for
     if not x.sent_s:
         return  # nothing was asked of the upstream
     input_tokens = usage.input_total if usage is not None and usage.input_total else _count_input(x, dialect)

@@ -9,6 +9,7 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.net.downstream import Connection
 from gatewright.pipeline.attempts import OpenStream
+from gatewright.pipeline.missing_usage import look_at
 from gatewright.pipeline.reserving import StreamMeter
 
 
@@ -21,7 +22,6 @@ class Relay:
     __slots__ = (
         "_codec",
         "_connection",
-        "_event_mark",
         "_head",
         "_is_plain",
         "_meter",
@@ -45,7 +45,6 @@ class Relay:
         meter: StreamMeter | None = None,
     ) -> None:
         self._meter = meter
-        self._event_mark = b"data:" if x.dialect is None else x.dialect.event_mark
         self._now = now
         self._since_s = now()
         self._connection = connection
@@ -68,7 +67,8 @@ class Relay:
                 if self._is_plain:
                     x = self._x
                     x.bytes_out += len(block)
-                    x.events_out += block.count(self._event_mark)
+                    if x.bytes_out >= x.text_due:
+                        look_at(x, block)
                     self._connection.write_piece(block)
                 else:
                     self._send(block)
@@ -120,9 +120,11 @@ class Relay:
             x.status = 200
             self._connection.begin_stream(self._head, self._stream.source)
         x.bytes_out += len(block)
-        x.events_out += block.count(self._event_mark)
+        if x.bytes_out >= x.text_due:
+            look_at(x, block)
         self._connection.write_piece(block)
-        if self._meter is not None and (dry := self._meter.on_block()) is not None:
+        # An answer that is complete is the client's, whatever it cost.
+        if self._meter is not None and not self._codec.done and (dry := self._meter.on_block()) is not None:
             self._stop(dry)
 
     def _stop(self, error: GatewayError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec, CountCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.anthropic.count import (
     decode_count_request,
     decode_count_response,
@@ -53,6 +53,7 @@ MESSAGES: Final = Dialect(
     model_paths=(("model",), ("message", "model")),
     request_headers=_VERSION,
     forwarded_headers=_HEADERS,
+    streamed_text=text_members("text", "thinking", "partial_json"),
 )
 COUNT_TOKENS: Final = Dialect(
     name="anthropic.count_tokens",

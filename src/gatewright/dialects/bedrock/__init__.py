@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.bedrock.errors import answer_headers, read_fault, render_error, render_stream_error, status_of
 from gatewright.dialects.bedrock.names import NAME
 from gatewright.dialects.bedrock.read_request import decode_request
@@ -39,5 +39,5 @@ CONVERSE: Final = Dialect(
     read_answer=read_answer,
     model_paths=(),
     stream_type=b"application/vnd.amazon.eventstream",
-    event_mark=b":message-type",
+    streamed_text=text_members("text", "input"),
 )

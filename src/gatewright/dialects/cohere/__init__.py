@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec, EmbeddingCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.cohere import embed
 from gatewright.dialects.cohere.decode_stream import StreamDecoder
 from gatewright.dialects.cohere.encode_stream import StreamEncoder
@@ -37,6 +37,7 @@ CHAT: Final = Dialect(
     read_answer=read_answer,
     model_paths=(),
     forwarded_headers=_HEADERS,
+    streamed_text=text_members("text", "thinking", "arguments", "tool_plan"),
 )
 EMBED: Final = Dialect(
     name=_EMBED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec, EmbeddingCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.ollama import embed
 from gatewright.dialects.ollama.decode_stream import StreamDecoder
 from gatewright.dialects.ollama.encode_stream import StreamEncoder
@@ -34,7 +34,7 @@ CHAT: Final = Dialect(
     read_fault=read_fault,
     read_answer=read_answer,
     stream_type=b"application/x-ndjson",
-    event_mark=b"\n",
+    streamed_text=text_members("content", "thinking"),
 )
 EMBED: Final = Dialect(
     name=_EMBED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec, EmbeddingCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.openai.chat import CHAT_CODEC
 from gatewright.dialects.openai.completions import COMPLETION_CODEC
 from gatewright.dialects.openai.embeddings import EMBEDDING_CODEC
@@ -13,6 +13,7 @@ from gatewright.dialects.openai.errors import read_fault, render_error, render_s
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
 from gatewright.dialects.openai.usage import read_answer, read_usage
 
+_TEXT: Final = text_members("content", "text", "arguments", "refusal", "reasoning_content", "reasoning")
 _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 
 
@@ -40,6 +41,7 @@ def _dialect(
         has_finish=has_finish,
         done_event=b"data: [DONE]" if streams else b"",
         forwarded_headers=_HEADERS,
+        streamed_text=_TEXT,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewright.core.codec import ChatCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.openai.errors import render_error
 from gatewright.dialects.openai.responses.errors import read_fault, render_stream_error
 from gatewright.dialects.openai.responses.names import NAME
@@ -35,5 +35,6 @@ RESPONSES: Final = Dialect(
     read_answer=read_answer,
     read_usage=read_usage,
     model_paths=(("model",), ("response", "model")),
+    streamed_text=text_members("delta"),
     forwarded_headers=frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate")),
 )

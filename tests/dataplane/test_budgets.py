@@ -1,0 +1,279 @@
+"""Budgets and limits, seen from a client, from the provider and from the ledger: refused before, ended within, given
+back after, and kept over every death of a process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from accounting import SLICE, cost_nano, find_booked, find_line, long_stream, priced, target, with_id
+from client_dialects import ANTHROPIC, CLIENTS, OPENAI, Client
+from suite import UPSTREAM_KEY, render_call, render_chat, run_gateway
+
+from gatewright.testing import answers
+from gatewright.testing.client import Answer, RawClient
+from gatewright.testing.gateway import GatewayProcess
+from gatewright.testing.steps import Pause, Reset, Stall
+from gatewright.testing.upstream import ScriptedUpstream
+
+pytestmark = pytest.mark.sockets
+
+ENVIRONMENT = {"UPSTREAM_KEY": UPSTREAM_KEY}
+OPENAI_DIALECTS = ("openai.chat", "openai.responses")
+STATUSES = {"bedrock.converse": 400}
+"""What AWS's clients know for a quota (`ServiceQuotaExceededException`); 429 would have them retry."""
+MANY = SLICE + 64
+"""Events of a stream that the budgets here do not pay to its end; then the provider waits, so a test that sees an end
+sees the gateway's."""
+
+
+def budget(name: str, usd: float, *, on: str = "", **config: Any) -> dict[str, Any]:
+    """A budget of one model, by default the one that has its name."""
+    return {
+        "filter": "budget",
+        "name": name,
+        "on": {"models": [on or name]},
+        "config": {"usd": usd, "per": "month", **config},
+    }
+
+
+def limit(model: str, **config: Any) -> dict[str, Any]:
+    """A rate limit of one model."""
+    return {"filter": "rate_limit", "on": {"models": [model]}, "config": config}
+
+
+class Parts(NamedTuple):
+    """A gateway, and the provider behind it."""
+
+    gateway: GatewayProcess
+    upstream: ScriptedUpstream
+
+
+MID = {client.dialect: f"mid-{index}" for index, client in enumerate(CLIENTS)}
+"""A model for each client, with a budget of one and a half slices."""
+CONCURRENT = ("success", "stream", "error", "left", "left-early", "cut", "timeout", "budget")
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    policies = [
+        budget("dry", 0.000001),
+        budget("dry-vectors", 0.000001),
+        *(budget(model, 0.008) for model in MID.values()),
+        budget("fails-over", 0.000001, when_dry="cheap"),
+        budget("soft", 0.000001, soft=True),
+        budget("unpriced", 1.0),
+        budget("unpriced-allowed", 1.0, unpriced="allow"),
+        budget("exact", 0.000139, per="total"),
+        budget("several-budget", 0.000001, on="several"),
+        limit("several", requests=10, tokens=1_000_000, per="day"),
+        limit("several-open", requests=10, tokens=4_100, per="day"),
+        *(limit(f"one-{name}", concurrent=1) for name in CONCURRENT),
+        budget("one-budget-b", 0.008, on="one-budget"),
+        limit("gone-fast", output_tokens=100_000, per="hour"),
+    ]
+    models: dict[str, Any] = {
+        **{policy["on"]["models"][0]: target() for policy in policies},
+        "dry-vectors": target("vectors"),
+        "unpriced": target("nobody-knows"),
+        "unpriced-allowed": target("nobody-knows"),
+        "cheap": target("small"),
+        "free": target(),
+    }
+    with ScriptedUpstream() as upstream, run_gateway(priced(upstream, models, policies)) as gateway:
+        yield Parts(gateway, upstream)
+
+
+@pytest.fixture(autouse=True)
+def _healthy(request: pytest.FixtureRequest) -> None:
+    if "parts" in request.fixturenames:
+        request.getfixturevalue("parts").upstream.reset()
+
+
+def call(gateway: GatewayProcess, content: bytes) -> Answer:
+    """One exchange on a connection of its own."""
+    with gateway.connect(timeout_s=10.0) as client:
+        return client.send(content).receive()
+
+
+# -- dry before -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.dialect)
+def test_dry_budget_refuses_in_the_dialect_of_the_caller(parts: Parts, client: Client, stream: bool) -> None:
+    gateway, upstream = parts
+    request_id = f"dry-{client.dialect}-{stream}"
+    answer = call(gateway, with_id(client.render("dry", stream=stream), request_id))
+    seen = client.read(answer, stream=stream)
+    assert seen.status == STATUSES.get(client.dialect, 429)
+    assert seen.error is not None
+    assert "budget `dry` of $0.00 per month is used up" in seen.error
+    if client.dialect in OPENAI_DIALECTS:
+        # OpenAI's clients, and many who wrote their own, tell "wait a little" from "pay" by these two.
+        error = answer.json()["error"]
+        assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert upstream.requests == []
+    line = find_line(gateway, request_id)
+    assert (line["status"], line["kind"], line["attempts"]) == (seen.status, "quota_exceeded", 0)
+
+
+def test_dry_budget_refuses_embeddings(parts: Parts) -> None:
+    gateway, upstream = parts
+    answer = call(gateway, render_call({"model": "dry-vectors", "input": "words " * 40}, "/v1/embeddings"))
+    assert answer.status == 429
+    assert answer.json()["error"]["code"] == "insufficient_quota"
+    assert upstream.requests == []
+
+
+def test_budget_is_spent_to_the_last_answer_it_can_pay(parts: Parts) -> None:
+    """Each answer costs 9 + 5 x 10 micro-dollars; what it holds until then is more, and is given back."""
+    gateway, upstream = parts
+    used = [call(gateway, render_chat("exact", max_tokens=5)).status for _ in range(4)]
+    assert used == [200, 200, 429, 429]
+    assert len(upstream.requests) == 2
+
+
+# -- dry within -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.dialect)
+def test_stream_ends_where_the_budget_ends(parts: Parts, client: Client) -> None:
+    gateway, upstream = parts
+    upstream.always(long_stream(MANY, stall=True))
+    model, request_id = MID[client.dialect], f"mid-{client.dialect}"
+    body = client.body(model, "hi", True)
+    if client is ANTHROPIC:
+        body["max_tokens"] = 100_000
+    answer = call(gateway, with_id(render_call(body, client.path(model, True)), request_id))
+    seen = client.read(answer, stream=True)
+    words = seen.text.count("hey")
+    assert seen.error is not None
+    assert f"budget `{model}`" in seen.error
+    assert not seen.is_finished
+    assert SLICE - 1 <= words <= MANY, "the first slice is paid, the second is not"
+    upstream.wait_for(lambda: not any(connection.is_open for connection in upstream.connections))
+    row = find_booked(gateway, request_id)
+    assert (row.status, row.kind, row.is_estimated) == (200, "quota_exceeded", True)
+    assert words <= row.tokens["output_total"] <= words + 2
+    spent = cost_nano(row.tokens["input_total"], row.tokens["output_total"])
+    assert float(row.cost_usd) == pytest.approx(spent / 1e9)
+    # What it used is settled, no more: a small whole answer still fits into the rest.
+    upstream.reset()
+    small = {"max_tokens": 5} if client is OPENAI else None
+    if small:
+        assert call(gateway, render_chat(model, **small)).status == 200
+
+
+# -- other ends -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.dialect)
+def test_another_model_answers_for_a_dry_budget(parts: Parts, client: Client, stream: bool) -> None:
+    gateway, upstream = parts
+    request_id = f"cheap-{client.dialect}-{stream}"
+    seen = client.read(call(gateway, with_id(client.render("fails-over", stream=stream), request_id)), stream=stream)
+    assert (seen.status, seen.text, seen.error) == (200, answers.TEXT, None)
+    assert [request.json()["model"] for request in upstream.requests] == ["small"]
+    row = find_booked(gateway, request_id)
+    assert (row.model, row.attempts[0].upstream_model) == ("cheap", "small")
+    assert float(row.cost_usd) == pytest.approx((9 * 0.1 + 5 * 0.2) / 1e6)
+
+
+def test_soft_budget_never_refuses(parts: Parts) -> None:
+    gateway, upstream = parts
+    upstream.next(*long_stream(3 * SLICE))
+    answer = call(gateway, render_chat("soft", stream=True))
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    assert call(gateway, render_chat("soft")).status == 200
+
+
+@pytest.mark.parametrize(("model", "status"), [("unpriced", 403), ("unpriced-allowed", 200)])
+def test_unpriced_model_under_a_budget(parts: Parts, model: str, status: int) -> None:
+    gateway, upstream = parts
+    answer = call(gateway, render_chat(model))
+    assert answer.status == status
+    assert len(upstream.requests) == (status == 200)
+    if status == 403:
+        assert "no known price" in answer.json()["error"]["message"]
+
+
+def test_refused_request_takes_nothing_of_the_other_limits(parts: Parts) -> None:
+    gateway, _ = parts
+    for _ in range(3):
+        assert call(gateway, render_chat("several")).status == 429
+    first = call(gateway, render_chat("several-open", max_tokens=5))
+    assert first.header("x-ratelimit-remaining-requests") == "9"
+    for _ in range(3):
+        refused = call(gateway, render_chat("several-open", max_tokens=4_096))
+        assert refused.status == 429
+        assert refused.header("x-ratelimit-limit-tokens") == "4100"
+        assert refused.header("retry-after")
+    assert call(gateway, render_chat("several-open", max_tokens=5)).header("x-ratelimit-remaining-requests") == "8"
+
+
+# -- one at a time ----------------------------------------------------------------------------------------------------
+
+
+def _leave(client: RawClient, upstream: ScriptedUpstream) -> None:
+    upstream.wait_for(lambda: upstream.requests)
+    client.reset()
+
+
+def _occupy(parts: Parts, case: str) -> None:
+    """Have the only place taken, in one of the ways in which it becomes free again."""
+    gateway, upstream = parts
+    model = f"one-{case}"
+    with gateway.connect() as client:
+        match case:
+            case "success":
+                assert client.send(render_chat(model)).receive().status == 200
+            case "stream":
+                assert client.send(render_chat(model, stream=True)).receive().status == 200
+            case "error":
+                upstream.next(*answers.reply(400, answers.error("no", "invalid_request_error")))
+                assert client.send(render_chat(model)).receive().status == 400
+            case "left":
+                upstream.next(*long_stream(8, stall=True))
+                client.send(render_chat(model, stream=True)).receive_bytes(b"hey")
+                _leave(client, upstream)
+            case "left-early":
+                upstream.next(Stall())
+                client.send(render_chat(model))
+                _leave(client, upstream)
+            case "cut":
+                upstream.next(*long_stream(8)[:-1], Reset())
+                assert b'"error"' in client.send(render_chat(model, stream=True)).receive().body
+            case "timeout":
+                upstream.next(Stall())
+                assert client.send(render_chat(model)).receive().status == 504
+            case "budget":
+                upstream.next(*long_stream(MANY, stall=True))
+                assert b"budget" in client.send(render_chat(model, stream=True)).receive().body
+
+
+@pytest.mark.parametrize("case", CONCURRENT)
+def test_place_is_free_again(parts: Parts, case: str) -> None:
+    gateway, upstream = parts
+    _occupy(parts, case)
+    upstream.reset()
+    gateway.wait_for(lambda: call(gateway, render_chat(f"one-{case}", max_tokens=5)).status == 200)
+
+
+def test_second_is_refused_while_the_first_runs(parts: Parts) -> None:
+    gateway, upstream = parts
+    go = threading.Event()
+    steps = long_stream(8)
+    upstream.next(*steps[:2], Pause(go), *steps[2:])
+    with gateway.connect() as first:
+        first.send(render_chat("one-success", stream=True)).receive_bytes(b"hey")
+        refused = call(gateway, render_chat("one-success"))
+        assert refused.status == 429
+        assert "1 requests at the same time" in refused.json()["error"]["message"]
+        assert refused.header("retry-after")
+        go.set()
+        assert first.receive_bytes(b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert call(gateway, render_chat("one-success")).status == 200
