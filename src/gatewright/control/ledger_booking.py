@@ -148,25 +148,9 @@ class _Rows:
         for position, attempt in enumerate(entry.attempts, 1):
             used, cost = _used(attempt)
             unpriced = attempt.tokens is not None and attempt.cost_femto_usd is None
-            provider, upstream = _provider(attempt.provider), _model(attempt.upstream_model)
-            kind = stored_text(attempt.provider_type, 60)
-            self.attempts.append(
-                (
-                    journal,
-                    number,
-                    position,
-                    provider,
-                    kind,
-                    upstream,
-                    stored_text(attempt.outcome, 40),
-                    attempt.is_estimated,
-                    unpriced,
-                    stored_text(attempt.price_version, 100),
-                    _whole(attempt.upstream_ms),
-                    *used,
-                    *divmod(cost, FEMTO_PER_NANO),
-                )
-            )
+            row = self._attempt_row(number, position, attempt, unpriced)
+            provider, kind, upstream = row[3:6]
+            self.attempts.append((*row, *used, *divmod(cost, FEMTO_PER_NANO)))
             group = (hour, consumer, model, provider, upstream)
             sums = self._sums(group)
             sums.provider_type = kind
@@ -210,6 +194,22 @@ class _Rows:
                 *tokens,
                 *divmod(femto, FEMTO_PER_NANO),
             )
+        )
+
+    def _attempt_row(self, number: int, position: int, attempt: Attempt, is_unpriced: bool) -> tuple[Any, ...]:
+        """The row but for what was used."""
+        return (
+            self._journal,
+            number,
+            position,
+            _provider(attempt.provider),
+            stored_text(attempt.provider_type, 60),
+            _model(attempt.upstream_model),
+            stored_text(attempt.outcome, 40),
+            attempt.is_estimated,
+            is_unpriced,
+            stored_text(attempt.price_version, 100),
+            _whole(attempt.upstream_ms),
         )
 
     def _sums(self, group: _Group) -> _Sums:
