@@ -7,6 +7,7 @@ The names of all budgets must differ, since spending is kept under them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import BUDGETS
 from gatewright.telemetry.records import BudgetState
 
+_PLACE: Final = re.compile(r"^policies\[\d+\]\.?")
 _NANO: Final = 1_000_000_000
 SUBJECT: Final = "budgets"
 """Of the revision that every change raises."""
@@ -139,7 +141,9 @@ class Budgets:
         if depth_of(policy.config) > MAX_DEPTH_OF_SETTINGS:
             raise Unacceptable("`config` is nested too deeply; no setting of a budget is")
         if errors := self._validate(policy):
-            raise Unacceptable("the budget has errors; nothing was changed", errors)
+            # Where it would stand among all policies means nothing to whoever gave one budget.
+            own = [ConfigError(_PLACE.sub("", error.path), error.message) for error in errors]
+            raise Unacceptable("the budget has errors; nothing was changed", own)
 
 
 def as_policies(budgets: Sequence[ManagedBudget]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from tests.control.admin_api import check_budget
 
 from gatewright.config.documents import Policy, Selector
+from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
 from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending, as_policies
@@ -77,6 +78,14 @@ def test_what_is_refused_changes_nothing(budgets: Budgets, engine: Engine) -> No
     assert budgets.list() == [kept]
     assert revision(engine) == 1
     assert len(list_records(engine)) == 1
+
+
+def test_errors_are_told_by_their_place_in_the_budget(engine: Engine) -> None:
+    errors = [ConfigError("policies[12].config.usd", "is wrong", "all.yaml", 7), ConfigError("", "is odd")]
+    budgets = Budgets(engine, validate=lambda policy: errors, now=FakeClock())
+    with pytest.raises(Unacceptable) as refused:
+        budgets.create(ME, policy())
+    assert refused.value.errors == (ConfigError("config.usd", "is wrong"), ConfigError("", "is odd"))
 
 
 def test_settings_beyond_all_depth_are_refused(budgets: Budgets) -> None:
