@@ -53,7 +53,7 @@ MESSAGES: Final = Dialect(
     model_paths=(("model",), ("message", "model")),
     request_headers=_VERSION,
     forwarded_headers=_HEADERS,
-    streamed_text=text_members("text", "thinking", "partial_json"),
+    streamed_text=text_members("text", "thinking", "partial_json", "name"),
 )
 COUNT_TOKENS: Final = Dialect(
     name="anthropic.count_tokens",

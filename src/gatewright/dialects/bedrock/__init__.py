@@ -39,5 +39,5 @@ CONVERSE: Final = Dialect(
     read_answer=read_answer,
     model_paths=(),
     stream_type=b"application/vnd.amazon.eventstream",
-    streamed_text=text_members("text", "input"),
+    streamed_text=text_members("text", "input", "name"),
 )

@@ -37,7 +37,7 @@ CHAT: Final = Dialect(
     read_answer=read_answer,
     model_paths=(),
     forwarded_headers=_HEADERS,
-    streamed_text=text_members("text", "thinking", "arguments", "tool_plan"),
+    streamed_text=text_members("text", "thinking", "arguments", "name", "tool_plan"),
 )
 EMBED: Final = Dialect(
     name=_EMBED,

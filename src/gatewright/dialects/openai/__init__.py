@@ -13,7 +13,7 @@ from gatewright.dialects.openai.errors import read_fault, render_error, render_s
 from gatewright.dialects.openai.stream import ask_nothing, ask_usage, has_finish, is_error_event, is_usage_only
 from gatewright.dialects.openai.usage import read_answer, read_usage
 
-_TEXT: Final = text_members("content", "text", "arguments", "refusal", "reasoning_content", "reasoning")
+_TEXT: Final = text_members("content", "text", "arguments", "name", "refusal", "reasoning_content", "reasoning")
 _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 
 
