@@ -32,6 +32,8 @@ DOCUMENT: Final = "document"
 SUBJECT: Final = "configurations"
 """Of the revision that every change raises."""
 
+_MAX_ACTOR: Final = 200
+
 Source = Literal["files", "api"]
 Files = Sequence[tuple[str, bytes]]
 
@@ -171,7 +173,7 @@ class Configurations:
                 if before != expected:
                     raise Outdated(f"version {before} is active, not {expected}; read it and decide again")
                 last = connection.scalar(select(func.max(CONFIGURATIONS.c.version))) or 0
-                made = Version(last + 1, note, actor.name, int(self._now()), True)
+                made = Version(last + 1, note, actor.name[:_MAX_ACTOR], int(self._now()), True)
                 _deactivate(connection)
                 connection.execute(
                     CONFIGURATIONS.insert().values(

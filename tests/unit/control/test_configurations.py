@@ -66,6 +66,11 @@ def test_what_is_applied_is_stored_served_and_active(database: Engine, served: S
         assert read_revision(connection, "configurations") == 2
 
 
+def test_a_long_name_of_an_author_fits(database: Engine, served: Served) -> None:
+    author = Actor("x" * 215, "admin", "api 192.0.2.7")
+    assert build(database, served).apply(author, GOOD, expected=0).created_by == "x" * 200
+
+
 def test_a_later_gateway_finds_the_active_version(database: Engine, served: Served) -> None:
     build(database, served).apply(ME, GOOD, expected=0)
     assert build(database, Served()).active().document == GOOD
