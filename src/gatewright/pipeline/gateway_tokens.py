@@ -83,7 +83,7 @@ class Token(Struct, frozen=True, kw_only=True, omit_defaults=True):
     gatewright: Origin
 
     def for_conditions(self) -> dict[str, Any]:
-        """What access conditions read as `claims`."""
+        """What access conditions read as `jwt`."""
         own = {"iss": self.iss, "sub": self.sub, "aud": self.aud, "client_id": self.client_id, "jti": self.jti}
         found = {**self.gatewright.claims, **own, "iat": self.iat, "exp": self.exp, "scope": self.scope}
         return found if self.act is None else found | {"act": self.act}
@@ -143,7 +143,12 @@ def check_target(config: GatewayTokens, targets: Sequence[str]) -> None:
 
 def make_id(expires_at: int, random: bytes) -> str:
     """A new `jti`. It begins with the date, so that what is kept of revoked ones can be thrown away in its order."""
-    return b32encode(expires_at.to_bytes(_DATE_BYTES, "big") + random).decode().lower()
+    return spell_id(expires_at.to_bytes(_DATE_BYTES, "big") + random)
+
+
+def spell_id(token_id: bytes) -> str:
+    """A `jti` as text."""
+    return b32encode(token_id).decode().lower()
 
 
 def parse_id(text: str) -> bytes | None:
