@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import urllib.error
@@ -252,7 +253,7 @@ def test_wrong_secrets_until_it_is_enough(gateway: TokenGateway) -> None:
     assert gateway.token(), "others go on"
 
 
-def test_a_token_outlives_its_gateway(upstream: ScriptedUpstream) -> None:
+def test_a_token_outlives_its_gateway_but_not_its_configuration(upstream: ScriptedUpstream) -> None:
     config = {
         "providers": {"up": {"type": "openai_compatible", "url": upstream.url}},
         "models": {"m": {"targets": [{"provider": "up"}]}},
@@ -268,7 +269,10 @@ def test_a_token_outlives_its_gateway(upstream: ScriptedUpstream) -> None:
         assert gateway.call(token) == 200
         assert gateway.call(revoked) == 401
         process.write_config({name: config[name] for name in ("providers", "models", "consumers")})
-        process.stop()
-        process.start()
-        assert gateway.call(token) == 401
+        process.signal(signal.SIGHUP)
+        process.wait_for(lambda: gateway.call(token) == 401)
         assert gateway.post("/oauth/token", f"{PATH}:{KEY}", grant_type="client_credentials")[0] == 404
+        process.write_config(config)
+        process.signal(signal.SIGHUP)
+        process.wait_for(lambda: gateway.call(token) == 200)
+        assert gateway.call(revoked) == 401
