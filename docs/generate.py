@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import admin_api
 import msgspec
 import provider_tables
 import typer
@@ -128,8 +129,9 @@ are counted in `gatewright_access_log_lost_lines_total`. Members that do not app
     "admin": """\
 # Admin listener
 
-Health and metrics, on an address of its own (`admin`, default `127.0.0.1:8081`). It changes nothing, shows no secret
-and asks for no key: keep it on loopback or a private network.
+Health and metrics, on an address of its own (`admin`, default `127.0.0.1:8081`). What is here shows no secret and asks
+for no key: keep it on loopback or a private network. Under `/admin` the same listener has the [admin API](admin-api.md),
+which asks for admin keys.
 
 | path | what it answers |
 | --- | --- |
@@ -512,6 +514,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "metrics.md": metrics,
     "access-log.md": access_log,
     "admin.md": admin,
+    "admin-api.md": admin_api.page,
     "cli.md": cli,
 }
 
@@ -532,7 +535,7 @@ def readme() -> str:
 def render() -> dict[Path, str]:
     """Every generated page."""
     pages = {FOLDER / name: NOTICE + "\n" + page().rstrip() + "\n" for name, page in PAGES.items()}
-    return pages | {README: readme()}
+    return pages | {README: readme(), FOLDER / "admin-api.json": admin_api.document_text()}
 
 
 def main(arguments: list[str]) -> int:

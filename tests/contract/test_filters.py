@@ -22,8 +22,15 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "rate_limit": [
         {"requests": 600},
         {"tokens": 200_000, "per": "hour", "by": "all"},
-        {"requests": 600, "tokens": 200_000, "per": "minute"},
-    ]
+        {"requests": 600, "tokens": 200_000, "per": "minute", "concurrent": 20},
+        {"output_tokens": 2_000_000, "per": "day", "by": "team"},
+        {"usd": 0.5, "per": "hour", "expression": 'request.headers["x-project"]'},
+    ],
+    "budget": [
+        {"usd": 500, "per": "month", "by": "organisation", "when_dry": "small", "alerts": [50, 80, 100]},
+        {"usd": 20, "per": "day", "by": "all"},
+        {"usd": 1, "soft": True, "unpriced": "allow"},
+    ],
 }
 """Configurations as the documentation shows them; a new filter brings its own."""
 WRONG: dict[str, list[dict[str, Any]]] = {
@@ -33,10 +40,20 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"requests": -1},
         {"tokens": 1.5},
         {"requests": "many"},
-        {"requests": 1, "per": "week"},
+        {"requests": 1, "per": "year"},
         {"requests": 1, "by": "nobody"},
         {"requests": None, "tokens": None},
-    ]
+        {"requests": 1, "expression": "nothing.known"},
+    ],
+    "budget": [
+        {},
+        {"usd": 0},
+        {"usd": -1},
+        {"usd": 1, "per": "hour"},
+        {"usd": 1, "alerts": [0]},
+        {"usd": 1, "unpriced": "maybe"},
+        {"usd": 1, "expression": "1 +"},
+    ],
 }
 REFERENCE = Path(__file__).parents[2] / "docs/reference/filters.md"
 every_filter = pytest.mark.parametrize("kind", FILTERS, ids=[kind.name for kind in FILTERS])
@@ -44,7 +61,7 @@ every_filter = pytest.mark.parametrize("kind", FILTERS, ids=[kind.name for kind 
 
 def make_ports() -> Ports:
     clock = FakeClock()
-    return Ports(counters=MemoryCounters(clock), now=clock, random=lambda: 0.5, scope="test#0")
+    return Ports(counters=MemoryCounters(clock), now=clock, random=lambda: 0.5, scope="test", is_named=True)
 
 
 def build(kind: FilterType, config: dict[str, Any]) -> Filter:
@@ -97,8 +114,10 @@ def test_an_exchange_passes_and_settles(kind: FilterType) -> None:
     for config in EXAMPLES[kind.name]:
         chain = Chain([build(kind, config)])
         x = Exchange("x-1", None, {}, b'{"model":"m"}', 0.0)
-        for hook in chain.on_request:
+        for hook in (*chain.on_authorize, *chain.on_request):
             assert asyncio.run(hook(x)) is None
+        plan = chain.plan(x, lambda: 0.0)
+        assert plan is None or len(plan.allowances) == len({allowance.key for allowance in plan.allowances})
         for hook in chain.on_settle:
             hook(x)
         assert not x.notes

@@ -24,7 +24,7 @@ from gatewright.testing.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.sockets
 
-MAX_CONTROL_BYTES = 80 * 1024 * 1024
+MAX_CONTROL_BYTES = 120 * 1024 * 1024
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
 
 

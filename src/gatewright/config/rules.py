@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from gatewright.config.address import is_loopback, is_wildcard, parse_address
+from gatewright.config.counters import find_faults
 from gatewright.config.documents import Application, Gateway, Model, Target
 from gatewright.config.problems import ConfigError
 from gatewright.config.tree import join
@@ -228,6 +229,28 @@ def _overlap(one: str, other: str) -> bool:
 
 
 _Rule = Callable[[Gateway], Iterator[ConfigError]]
+
+
+def _counters(document: Gateway) -> Iterator[ConfigError]:
+    for field, message in find_faults(document.counters):
+        yield ConfigError(f"counters.{field}", message)
+
+
+def _policy_names(document: Gateway) -> Iterator[ConfigError]:
+    places: dict[str, int] = {}
+    for index, policy in enumerate(document.policies):
+        if not policy.name:
+            continue
+        if policy.name in places:
+            place = f"policies[{places[policy.name]}]"
+            message = (
+                f"`{policy.name}` is the name of {place} already, and what is used is kept under it; choose another"
+            )
+            yield ConfigError(f"policies[{index}].name", message)
+        else:
+            places[policy.name] = index
+
+
 _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset({"listen", "admin"}), _addresses),
     (frozenset({"listen", "consumers", "anonymous", "identity"}), _open_door),
@@ -239,6 +262,8 @@ _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset(), _consumer_names),
     (frozenset(), _keys),
     (frozenset(), _selectors),
+    (frozenset(), _policy_names),
+    (frozenset(), _counters),
 )
 """Each rule with the top-level keys it draws conclusions from."""
 _WARNINGS: Final[tuple[_Rule, ...]] = (_unmatched_selectors, _nobody_can_call, _nothing_published)

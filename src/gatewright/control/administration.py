@@ -42,9 +42,13 @@ JOURNALS: Final = "journal"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _STOP_S: Final = 4.0
 """How long the ledger may book on when the process ends; what is left is booked by the next one."""
+_LEDGER_TIMEOUT_S: Final = 5.0
+"""How long the ledger's writer waits for a lock: it tries again, and must end when the process does."""
 _SEED_S: Final = 60.0
-"""How long budgets wait for the ledger before they are compared with what it has, and how often where that is done
-time and again."""
+"""How long budgets wait for the ledger before they are compared with what it has."""
+_LOOK_S: Final = 0.5
+_SETTLED_S: Final = 3.0
+"""How long workers may take to send what they owe to a server of counters that is back."""
 _MICRO: Final = 1_000_000
 
 
@@ -81,6 +85,7 @@ class Administration:
         self._log = environment.log
         self._stop = threading.Event()
         self._url = None if document.database.url is None else document.database.url.reveal()
+        self._emptied = threading.Event()
         self._threads: list[threading.Thread] = []
         self._keys: Keys | None = None
         self._files: ManagedFiles | None = None
@@ -126,7 +131,8 @@ class Administration:
         while not self._stop.is_set():
             try:
                 secret = read_or_create_secret(self._environment.sources.state)
-                engine = self._open_engine()
+                settings = self._document.database
+                engine = self._open_engine(settings.pool_size, settings.statement_timeout_s)
                 self._serve(engine, secret)
             except (UnusableDatabase, UnusableSecret, SQLAlchemyError, OSError) as error:
                 told = str(error) if isinstance(error, (UnusableDatabase, UnusableSecret)) else type(error).__name__
@@ -139,14 +145,9 @@ class Administration:
                 self.problem = ""
                 return
 
-    def _open_engine(self) -> Engine:
-        settings = self._document.database
-        engine = open_database(
-            self._url,
-            self._environment.sources.state,
-            pool_size=settings.pool_size,
-            statement_timeout_s=settings.statement_timeout_s,
-        )
+    def _open_engine(self, pool_size: int, timeout_s: float) -> Engine:
+        state = self._environment.sources.state
+        engine = open_database(self._url, state, pool_size=pool_size, statement_timeout_s=timeout_s)
         try:
             migrate(engine)
         except BaseException:
@@ -155,7 +156,7 @@ class Administration:
         return engine
 
     def _open_for_ledger(self) -> Engine:
-        return self._open_engine()
+        return self._open_engine(1, min(_LEDGER_TIMEOUT_S, self._document.database.statement_timeout_s))
 
     def _serve(self, engine: Engine, secret: bytes) -> None:
         environment = self._environment
@@ -178,6 +179,7 @@ class Administration:
             log=self._log,
             now=_unix_s,
             monotonic=time.monotonic,
+            allowed_hosts=tuple(self._document.admin_hosts),
             ledger_status=self._ledger.status,
             budget_states=environment.budget_states,
         )
@@ -210,19 +212,22 @@ class Administration:
                     self._log.warning(told)
 
     def _seed_budgets(self) -> None:
-        """Let no budget count less than the ledger says, once all that was left behind is booked.
-
-        The counters' file is looked at once: nobody but this gateway can take it away. A server of counters may lose
-        its data at any time.
-        """
+        """Let no budget count less than the ledger says: once all that was left behind is booked, and whenever a server
+        of counters has lost its numbers."""
         waited_s = 0.0
         while self._ledger.status().waiting and waited_s < _SEED_S and not self._stop.wait(POLL_S):
             waited_s += POLL_S
-        is_local = self._document.counters.store == "local"
+        self._raise_budgets()
         while not self._stop.is_set():
-            self._raise_budgets()
-            if is_local or self._stop.wait(_SEED_S):
-                return
+            if self._emptied.wait(_LOOK_S):
+                self._emptied.clear()
+                # What workers owe the server is to be there first, or it would be counted twice.
+                self._stop.wait(_SETTLED_S)
+                self._raise_budgets()
+
+    def note_emptied(self) -> None:
+        """A worker found the counters' server without the numbers it had."""
+        self._emptied.set()
 
     def _raise_budgets(self) -> None:
         settings = self._document.counters

@@ -237,6 +237,8 @@ class ControlProcess:
             # A worker of another version during an upgrade; its numbers are lost, the process is not.
             self._log.warning("telemetry that cannot be read", error=str(error))
             return
+        if self._totals.is_emptied_again(batch) and self._administration is not None:
+            self._administration.note_emptied()
         self._totals.add(batch)
         if batch.lines:
             self._access_log.add(batch.lines)

@@ -30,6 +30,11 @@ class Totals:
         for cell in batch.cells:
             self._add_cell(cell)
 
+    def is_emptied_again(self, batch: Batch) -> bool:
+        """Whether its worker has found the counters' server emptied since its batch before; ask before `add`."""
+        known = self._gauges.get((batch.slot, batch.pid))
+        return batch.gauges.counters_emptied > (0 if known is None else known.counters_emptied)
+
     def forget_except(self, pids: set[int]) -> None:
         """Drop the state of worker processes that are gone."""
         for key in [key for key in self._gauges if key[1] not in pids]:

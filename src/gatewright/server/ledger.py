@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from gatewright.config.ledger import Ledger
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.pipeline.booking import attempts_of
@@ -12,13 +13,24 @@ from gatewright.store.journal import Journal
 
 _MICRO: Final = 1_000_000
 _RETRY_S: Final = 5.0
+_TELL_S: Final = 1.0
 
 
 class JournalLedger:
     """Books exchanges (`data_plane.Ledger`) in this process's journal."""
 
-    def __init__(self, journal: Journal, now: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        report: Callable[[str], None] = lambda problem: None,
+    ) -> None:
         self._journal = journal
+        self._report = report
+        self._failure = ""
+        self._lost = 0
+        self._told_s = float("-inf")
         self._now = now
         self._wall = wall
         self._offset_s = wall() - now()
@@ -26,7 +38,27 @@ class JournalLedger:
     def tick(self) -> None:
         """Let the journal write what it kept, and follow the system's clock. Call every 50 ms or so."""
         self._offset_s = self._wall() - self._now()
-        self._journal.tick()
+        journal = self._journal
+        journal.tick()
+        if journal.failure != self._failure or journal.lost != self._lost:
+            self._tell()
+
+    def configure(self, config: Ledger) -> None:
+        """Follow a new configuration."""
+        self._journal.configure(config)
+
+    def _tell(self) -> None:
+        """Say what is wrong with the disk, and what is lost by it, once a second at most."""
+        now, journal = self._now(), self._journal
+        if now - self._told_s < _TELL_S:
+            return
+        self._told_s = now
+        if journal.failure:
+            kept = f"{journal.waiting} entries wait in memory, {journal.lost} are lost"
+            self._report(f"the ledger's journal cannot be continued ({journal.failure}): {kept}")
+        else:
+            self._report("the ledger's journal is continued")
+        self._failure, self._lost = journal.failure, journal.lost
 
     def book(self, x: Exchange) -> None:
         """Append the entry of a settled exchange."""

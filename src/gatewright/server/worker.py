@@ -26,7 +26,7 @@ import msgspec
 import uvloop
 
 from gatewright.config.documents import Gateway
-from gatewright.config.problems import InvalidConfig
+from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.config.transport import decode
 from gatewright.core.errors import GatewayError
 from gatewright.core.messages import Configure, Drain, FrameParser, Message, Ready, Refused, render_frame
@@ -40,6 +40,8 @@ from gatewright.providers import PROVIDERS
 from gatewright.server.certificates import ListenerTls
 from gatewright.server.data_plane import DataPlane
 from gatewright.server.worker_state import WorkerState
+from gatewright.store.redis_link import RedisMissing
+from gatewright.store.secrets_file import UnusableSecret
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.recorder import Recorder
 from gatewright.telemetry.records import Gauges
@@ -155,17 +157,22 @@ class Worker(asyncio.Protocol):
 
     async def _open_state(self, document: Gateway) -> WorkerState:
         directory = self._options.state
-        state = WorkerState(
-            None if directory is None else Path(directory),
-            document,
-            loop=self._loop,
-            deadlines=self._deadlines,
-            tasks=self._tasks,
-            now=time.monotonic,
-            wall=_wall,
-            spawn=self._spawn,
-            log=self._log,
-        )
+        try:
+            state = WorkerState(
+                None if directory is None else Path(directory),
+                document,
+                loop=self._loop,
+                deadlines=self._deadlines,
+                tasks=self._tasks,
+                now=time.monotonic,
+                wall=_wall,
+                spawn=self._spawn,
+                log=self._log,
+            )
+        except (OSError, UnusableSecret) as error:
+            raise InvalidConfig([ConfigError("", f"the state directory {directory} cannot be used: {error}")]) from None
+        except RedisMissing as error:
+            raise InvalidConfig([ConfigError("counters.store", str(error))]) from None
         await state.ready()
         self._state = state
         return state
@@ -252,6 +259,7 @@ class Worker(asyncio.Protocol):
             upstream_idle=idle,
             snapshot_version=self._version,
             resident_bytes=_resident_bytes(),
+            counters_emptied=0 if self._state is None else self._state.counters_emptied,
         )
         datagrams = self._recorder.batches(gauges)
         for index, datagram in enumerate(datagrams):

@@ -27,6 +27,7 @@ from gatewright.store.journal import Journal, new_name
 from gatewright.store.key_table import DIRECTORY as KEYS
 from gatewright.store.key_table import KeyReader
 from gatewright.store.memory import MemoryCounters
+from gatewright.store.redis_events import Event, Happening
 from gatewright.store.secrets_file import read_or_create_secret
 from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from gatewright.server.issued_tokens import IssuedTokens
     from gatewright.server.token_endpoint import TokenEndpoints
     from gatewright.store.redis_counters import RedisCounters
-    from gatewright.store.redis_events import Event
 
 COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
@@ -65,8 +65,10 @@ class WorkerState:
         counters: Counters = MemoryCounters(wall, on_problem=log.error)
         if directory is not None:
             counters = self._shared = SharedCounters(directory / COUNTERS_FILE, wall, on_problem=log.error)
-            journal = Journal(directory / JOURNALS, new_name(int(wall())), document.ledger, self._on_lost)
-            self.ledger = self._journal = JournalLedger(journal, now, wall)
+            journal = Journal(directory / JOURNALS, new_name(int(wall())), document.ledger)
+            self.ledger = self._journal = JournalLedger(journal, now, wall, log.error)
+        self.counters_emptied = 0
+        """How often the counters' server was found without the numbers it had."""
         self._remote: RedisCounters | None = None
         if document.counters.store == "redis":
             # Not imported before: redis-py is an extra, and nobody else pays for it.
@@ -112,6 +114,8 @@ class WorkerState:
         self._use_tokens(snapshot)
         self._federation.use(snapshot.identities)
         self._callers.forget()
+        if self._journal is not None:
+            self._journal.configure(snapshot.document.ledger)
 
     def tick(self) -> None:
         """Do what is due. Call every 50 ms."""
@@ -155,7 +159,6 @@ class WorkerState:
         self._log.warning(problem)
 
     def _on_counters(self, event: Event) -> None:
+        if event.happening is Happening.EMPTIED:
+            self.counters_emptied += 1
         self._log.warning("the counters' server", happening=event.happening, reason=event.reason, count=event.count)
-
-    def _on_lost(self) -> None:
-        self._log.error("a ledger entry is lost: there is neither disk nor memory for it")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.usage import Usage
+from gatewright.pipeline.claims import BudgetGroup
 from gatewright.telemetry.records import (
     DURATION_BUCKETS_S,
     MAX_DATAGRAM_BYTES,
@@ -51,7 +51,7 @@ class Recorder:
         """The members of an access-log line that all exchanges of a label set share, rendered."""
         self._consumers: dict[str, bytes] = {}
         """The paths of consumers, as JSON."""
-        self._budgets: dict[Any, int] = {}
+        self._budgets: dict[BudgetGroup, int] = {}
         """Budget groups that were used since the last batch, with what they have spent."""
         self._lines: list[bytes] = []
         self._lines_bytes = 0
@@ -75,7 +75,7 @@ class Recorder:
         key = (surface, x.published_model, provider, upstream_model, x.status, kind, x.stream)
         cell = self._cells.get(key) or self._new_cell(key)
         cell.exchanges += 1
-        cell.attempts += x.attempts
+        cell.attempts += x.attempts if x.past is None else x.attempts - len(x.past)
         cell.bytes_in += x.bytes_in
         cell.bytes_out += x.bytes_out
         cell.duration_sum_s += total_s
@@ -86,16 +86,10 @@ class Recorder:
             cell.first_byte_counts[bisect_left(DURATION_BUCKETS_S, first_byte_s)] += 1
         cell.overhead_sum_s += overhead_s
         cell.overhead_counts[bisect_left(OVERHEAD_BUCKETS_S, overhead_s)] += 1
-        usage = x.usage
-        if usage is not None:
-            cell.input_tokens += usage.input_total
-            cell.cached_input_tokens += usage.input_cached_read
-            cell.output_tokens += usage.output_total
-            cell.reasoning_tokens += usage.output_reasoning
-            if x.cost_femto_usd is None:
-                cell.unpriced += 1
-            else:
-                cell.cost_pico_usd += (x.cost_femto_usd + 500) // 1000
+        if x.usage is not None:
+            _add_usage(cell, x.usage, x.cost_femto_usd)
+        if x.past is not None:
+            self._add_past(x, key)
         if x.budgets is not None:
             for group, used_nano in x.budgets:
                 self._budgets[group] = used_nano
@@ -128,8 +122,22 @@ class Recorder:
             self._lost += batch.lost_lines
             for cell in batch.cells:
                 self._merge(cell)
+            for state in batch.budgets:
+                group = BudgetGroup(state.name, state.who, state.window, state.ends_at, state.limit_nano)
+                self._budgets.setdefault(group, state.used_nano)
             if batch.lines:
                 self._keep_line(batch.lines, batch.lines.count(b"\n"))
+
+    def _add_past(self, x: Exchange, key: tuple[str, str, str, str, int, str, bool]) -> None:
+        """Count the attempts that were followed by others where they were made."""
+        surface, model, _, _, status, kind, stream = key
+        for attempt in x.past or ():
+            target = attempt.target
+            its = (surface, model, target.provider, target.model or x.published_model, status, kind, stream)
+            cell = self._cells.get(its) or self._new_cell(its)
+            cell.attempts += 1
+            if attempt.usage is not None:
+                _add_usage(cell, attempt.usage, attempt.cost_femto_usd)
 
     def _new_cell(self, key: tuple[str, str, str, str, int, str, bool]) -> Cell:
         surface, _, provider, _, status, kind, stream = key
@@ -169,7 +177,9 @@ class Recorder:
 
         By hand, because most members are the same for every exchange of a label set: `fixed` is made once.
         """
-        usage = x.usage
+        usage, cost_femto_usd = x.usage, x.cost_femto_usd
+        if x.past is not None:
+            usage, cost_femto_usd = _together(x)
         tokens = (
             b""
             if usage is None
@@ -178,8 +188,8 @@ class Recorder:
         )
         if usage is not None and (usage.audio_s is not None or usage.search_units is not None):
             tokens = _render_units(usage, tokens)
-        if x.cost_femto_usd is not None:
-            tokens += b',"cost_usd":%d.%09d' % divmod((x.cost_femto_usd + _HALF_NANO) // _NANO, 1_000_000_000)
+        if cost_femto_usd is not None:
+            tokens += b',"cost_usd":%d.%09d' % divmod((cost_femto_usd + _HALF_NANO) // _NANO, 1_000_000_000)
         first_byte = b',"first_byte_ms":%.3f' % ((x.first_byte_s - x.started_s) * 1e3) if x.first_byte_s else b""
         line = (
             b'{"time":"%b","id":"%b","consumer":%b,%b,"total_ms":%.3f,"gateway_ms":%.3f%b%b,"attempts":%d,"bytes_in":%d,"bytes_out":%d%b}\n'
@@ -254,6 +264,40 @@ class Recorder:
         del self._lines[:count]
         self._lines_bytes -= size
         return taken
+
+
+def _add_usage(cell: Cell, usage: Usage, cost_femto_usd: int | None) -> None:
+    cell.input_tokens += usage.input_total
+    cell.cached_input_tokens += usage.input_cached_read
+    cell.output_tokens += usage.output_total
+    cell.reasoning_tokens += usage.output_reasoning
+    if cost_femto_usd is None:
+        cell.unpriced += 1
+    else:
+        cell.cost_pico_usd += (cost_femto_usd + 500) // 1000
+
+
+def _together(x: Exchange) -> tuple[Usage | None, int | None]:
+    """What all attempts used and cost."""
+    usage, cost = x.usage, x.cost_femto_usd
+    for attempt in x.past or ():
+        other: Usage | None = attempt.usage
+        if other is None:
+            continue
+        if usage is None:
+            usage, cost = other, attempt.cost_femto_usd
+            continue
+        usage = Usage(
+            input_total=usage.input_total + other.input_total,
+            input_cached_read=usage.input_cached_read + other.input_cached_read,
+            output_total=usage.output_total + other.output_total,
+            output_reasoning=usage.output_reasoning + other.output_reasoning,
+            audio_s=usage.audio_s,
+            search_units=usage.search_units,
+        )
+        if attempt.cost_femto_usd is not None:
+            cost = (cost or 0) + attempt.cost_femto_usd
+    return usage, cost
 
 
 def _render_units(usage: Usage, tokens: bytes) -> bytes:

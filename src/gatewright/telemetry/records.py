@@ -68,6 +68,8 @@ class Gauges(Struct, frozen=True, array_like=True):
     upstream_idle: int = 0
     snapshot_version: int = 0
     resident_bytes: int = 0
+    counters_emptied: int = 0
+    """How often this worker found the counters' server without the numbers it had."""
 
 
 class BudgetState(Struct, frozen=True, array_like=True):

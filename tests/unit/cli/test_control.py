@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gatewright.cli.control import build_reading, check
@@ -12,6 +13,7 @@ from gatewright.cli.control_command import parse_options
 from gatewright.config.load import load
 from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
+from gatewright.control.managed_sources import budgets_file, configuration_file, default_file, write_file
 from gatewright.core.messages import Apply
 from gatewright.providers.local import LocalModel
 from gatewright.server.local_children import LocalChild
@@ -22,8 +24,28 @@ LOCAL = b"providers: {laptop: {type: local}}\nmodels: {small: {targets: [{provid
 CHILD = LocalChild(provider="laptop", model="smollm2", file=LocalModel(path="/models/m.gguf"), start_s=120.0, port=4711)
 
 
-def test_without_a_file_there_is_nothing_to_read() -> None:
-    assert build_reading(parse_options(FDS), Log("control", stream=io.StringIO())) is None
+def test_without_a_file_it_serves_what_was_found_or_the_version_that_was_applied(tmp_path: Path) -> None:
+    options = parse_options([*FDS, "--state", str(tmp_path)])
+    write_file(default_file(tmp_path), b'{"listen": "127.0.0.1:4001"}')
+    reading = build_reading(options, Log("control", stream=io.StringIO()))
+    answer = reading.read()
+    assert isinstance(answer, Apply)
+    assert decode(answer.document).listen == "127.0.0.1:4001"
+    write_file(configuration_file(tmp_path), b"listen: 127.0.0.1:4002")
+    answer = reading.read()
+    assert isinstance(answer, Apply)
+    assert decode(answer.document).listen == "127.0.0.1:4002"
+
+
+def test_managed_budgets_are_added_to_the_files(tmp_path: Path) -> None:
+    file = tmp_path / "g.yaml"
+    file.write_text("listen: 127.0.0.1:4003\n")
+    options = parse_options([*FDS, "--state", str(tmp_path), "--config", str(file)])
+    budget = {"filter": "budget", "name": "b", "config": {"usd": 1}}
+    write_file(budgets_file(tmp_path), msgspec.json.encode({"policies": [budget]}))
+    answer = build_reading(options, Log("control", stream=io.StringIO())).read()
+    assert isinstance(answer, Apply)
+    assert [policy.name for policy in decode(answer.document).policies] == ["b"]
 
 
 def test_a_file_is_read_with_the_overrides(tmp_path: Path) -> None:
@@ -31,7 +53,6 @@ def test_a_file_is_read_with_the_overrides(tmp_path: Path) -> None:
     file.write_text('providers: {up: {type: openai_compatible, url: "http://127.0.0.1:1/v1"}}\n')
     options = parse_options([*FDS, "--config", str(file), "--override", "listen=127.0.0.1:4242"])
     reading = build_reading(options, Log("control", stream=io.StringIO()))
-    assert reading is not None
     answer = reading.read()
     assert isinstance(answer, Apply)
     assert decode(answer.document).listen == "127.0.0.1:4242"

@@ -16,7 +16,7 @@ MODELS = "models: {m: {targets: [{provider: up, model: x}]}}\n"
 
 
 def source(*paths: Path, **overrides: str) -> FileSource:
-    return FileSource(paths, environment={"UP_KEY": "sk-1"}, overrides=overrides)
+    return FileSource(lambda: paths, environment={"UP_KEY": "sk-1"}, overrides=overrides)
 
 
 def reasons(refused: FileSource) -> list[str]:

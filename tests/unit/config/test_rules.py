@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from gatewright.config.check import convert
@@ -219,3 +220,19 @@ def test_selectors_of_consumers_that_match(selector: str) -> None:
 
 def test_whoever_may_call_without_a_key_can_call() -> None:
     assert warnings(consumers={"acme": {}}, policies=[], anonymous=True) == []
+
+
+def test_names_of_policies_differ_since_what_is_used_is_kept_under_them() -> None:
+    policy = {"filter": "budget", "name": "b", "config": {"usd": 1}}
+    document = msgspec.convert(
+        {"policies": [policy, {"filter": "rate_limit"}, policy, {"filter": "rate_limit"}]}, Gateway
+    )
+    (error,) = find_errors(document)
+    assert error.path == "policies[2].name"
+    assert "`b` is the name of policies[0] already" in error.message
+
+
+def test_what_counters_need_is_said() -> None:
+    document = msgspec.convert({"counters": {"store": "redis"}}, Gateway)
+    (error,) = find_errors(document)
+    assert error.path == "counters.url"
