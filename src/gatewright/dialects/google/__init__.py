@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec
-from gatewright.core.surface import Dialect, Surface
+from gatewright.core.surface import Dialect, Surface, text_members
 from gatewright.dialects.google import count, embeddings
 from gatewright.dialects.google.errors import read_fault, render_error, render_stream_error
 from gatewright.dialects.google.members import EMBED, NAME
@@ -52,6 +52,7 @@ GENERATE_CONTENT: Final = Dialect(
     read_answer=read_answer,
     model_paths=_MODEL_PATHS,
     forwarded_headers=_HEADERS,
+    streamed_text=text_members("text", "stringValue", "name"),
 )
 EMBED_CONTENT: Final = Dialect(
     name=EMBED,
