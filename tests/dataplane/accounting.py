@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy.exc import OperationalError
 from suite import AUTH, build_config
 
 from gatewright.control.exchanges import BookedExchange, Wanted, list_exchanges
@@ -76,10 +77,12 @@ def find_booked(gateway: GatewayProcess, request_id: str, timeout_s: float = 10.
 
 
 def booked(gateway: GatewayProcess, limit: int = 50, **wanted: Any) -> list[BookedExchange]:
-    """Rows of the ledger, the newest first."""
+    """Rows of the ledger, the newest first; none while its tables are not made yet."""
     engine = open_database(None, gateway.state)
     try:
         return list_exchanges(engine, Wanted(**wanted), limit=limit)[0]
+    except OperationalError:
+        return []
     finally:
         engine.dispose()
 

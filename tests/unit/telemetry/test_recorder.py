@@ -14,10 +14,12 @@ from gatewright.core.exchange import Consumer, Exchange
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.surface import Surface
 from gatewright.core.usage import Usage
+from gatewright.pipeline.booking import PastAttempt
+from gatewright.pipeline.claims import BudgetGroup
 from gatewright.telemetry import recorder as module
 from gatewright.telemetry.access_line import AccessLine
 from gatewright.telemetry.recorder import Recorder
-from gatewright.telemetry.records import MAX_DATAGRAM_BYTES, Batch, Cell, Gauges
+from gatewright.telemetry.records import MAX_DATAGRAM_BYTES, Batch, BudgetState, Cell, Gauges
 
 CHAT = Surface("chat_completions", b"POST", b"/v1/chat/completions", "openai.chat")
 _batch = msgspec.msgpack.Decoder(Batch)
@@ -255,3 +257,36 @@ def test_too_many_label_sets_are_counted_without_their_model(monkeypatch: pytest
     assert len(cells) == 11
     assert cells[""].exchanges == 90
     assert cells[""].labels.upstream_model == ""
+
+
+def test_attempts_that_lost_are_counted_where_they_were_made() -> None:
+    it = recorder()
+
+    class Loser(Target):
+        provider = "first"
+
+    lost = PastAttempt(Loser, "upstream_cut", Usage(input_total=9, output_total=1), 3_000_000, "v", 0.1)  # type: ignore[arg-type]
+    silent = PastAttempt(Loser, "upstream_timeout", None, None, "", 0.1)  # type: ignore[arg-type]
+    usage = Usage(input_total=8, output_total=5)
+    it.record(exchange(target=Target(), usage=usage, cost_femto_usd=2_000_000, attempts=3, past=[lost, silent]))
+    batches = taken(it)
+    cells = {cell.labels.provider: cell for batch in batches for cell in batch.cells}
+    told = {
+        name: (cell.exchanges, cell.attempts, cell.input_tokens, cell.cost_pico_usd) for name, cell in cells.items()
+    }
+    assert told == {"up": (1, 1, 8, 2_000), "first": (0, 2, 9, 3_000)}
+    (line,) = lines_of(batches)
+    assert (line.input_tokens, line.output_tokens, line.attempts) == (17, 6, 3)
+    assert line.cost_usd == pytest.approx(5e-9)
+
+
+def test_budgets_that_could_not_be_sent_are_sent_again() -> None:
+    it = recorder()
+    group = BudgetGroup("monthly", "acme/a", "2026-11", 2e9, 1_000)
+    it.record(exchange(target=Target(), budgets=[(group, 700)]))
+    it.put_back(it.batches(Gauges()))
+    it.record(exchange(target=Target(), budgets=[(group, 900)]))
+    states = [state for batch in taken(it) for state in batch.budgets]
+    assert states == [BudgetState("monthly", "acme/a", "2026-11", 2e9, 1_000, 900)]
+    it.put_back(it.batches(Gauges()))
+    assert not [state for batch in taken(it) for state in batch.budgets], "they are told once"
