@@ -87,6 +87,8 @@ class Client(Struct, frozen=True):
 
     id: str
     secret: str
+    sent: str = ""
+    """The secret as it was sent, where that is another: RFC 6749 wants it escaped, and curl does not do that."""
 
     def __repr__(self) -> str:
         return f"Client({self.id!r}, ***)"
@@ -160,7 +162,12 @@ def _parse_basic(authorization: bytes) -> Client:
     name, colon, secret = text.partition(b":")
     if not colon:
         raise OAuthError("invalid_client", "The Authorization header is not `Basic` and base64 of `id:secret`.")
-    return Client(_decode(name), _decode(secret))
+    try:
+        sent = secret.decode()
+    except UnicodeDecodeError:
+        raise OAuthError("invalid_client", "The secret in the Authorization header is not UTF-8.") from None
+    decoded = sent if _BAD_ESCAPE.search(secret) else _decode(secret)
+    return Client(_decode(name), decoded, "" if sent == decoded else sent)
 
 
 def _decode(text: bytes) -> str:

@@ -272,6 +272,8 @@ class TokenEndpoints:
         self._check_patience(address, client.id, now)
         try:
             holder = self._tokens.find_key(client.secret.encode())
+            if holder is None and client.sent:
+                holder = self._tokens.find_key(client.sent.encode())
             if holder is not None and _is_named(client.id, holder.consumer):
                 x.consumer = holder.consumer
                 x.snapshot.access.check_address(holder.consumer, address)

@@ -82,7 +82,9 @@ def test_members() -> None:
         ({}, {"client_id": ["a"], "client_secret": ["s"]}, Client("a", "s")),
         (basic("a:s"), {}, Client("a", "s")),
         ({b"authorization": b"bAsIc " + b64encode(b"a:s")}, {}, Client("a", "s")),
-        (basic("acme%2Fx%2Fy:s%3A%2B+"), {}, Client("acme/x/y", "s:+ ")),
+        (basic("acme%2Fx%2Fy:s%3A%2B+"), {}, Client("acme/x/y", "s:+ ", "s%3A%2B+")),
+        (basic("a:s+t"), {}, Client("a", "s t", "s+t")),
+        (basic("a:50%"), {}, Client("a", "50%")),
         (basic("a:s:t"), {}, Client("a", "s:t")),
         (basic("a:s"), {"client_id": ["a"]}, Client("a", "s")),
     ],
@@ -101,7 +103,8 @@ def test_a_client(headers: dict[bytes, bytes], form: dict[str, list[str]], expec
         ({b"authorization": b"Basic"}, {}, "invalid_client"),
         ({b"authorization": b"Basic !!"}, {}, "invalid_client"),
         (basic("no colon"), {}, "invalid_client"),
-        (basic("a:%zz"), {}, "invalid_request"),
+        (basic("%zz:a"), {}, "invalid_request"),
+        ({b"authorization": b"Basic " + b64encode(b"a:\xff")}, {}, "invalid_client"),
     ],
 )
 def test_what_is_no_client(headers: dict[bytes, bytes], form: dict[str, list[str]], code: str) -> None:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import msgspec
 import pytest
@@ -134,6 +134,16 @@ def test_client_credentials(tmp_path: Path) -> None:
             assert answer.x.consumer.path == PATH
             assert answer.x.error is None
             assert w.who(answer.text).path == PATH
+
+    run(tmp_path, inside)
+
+
+@pytest.mark.parametrize("secret", ["a+b/c==", "50%", "50%25", "p%C3%A9"])
+def test_a_secret_as_curl_sends_it_and_as_it_should_be(tmp_path: Path, secret: str) -> None:
+    async def inside(w: World) -> None:
+        w.tokens.use(w.config, snapshot(keys=(secret,)))
+        for sent in (secret, quote_plus(secret)):
+            assert (await w.token(CREDENTIALS, basic=f"{PATH}:{sent}")).status == 200
 
     run(tmp_path, inside)
 
