@@ -3,10 +3,17 @@ back after, and kept over every death of a process."""
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from accounting import SLICE, cost_nano, find_booked, find_line, long_stream, priced, target, with_id
 from client_dialects import ANTHROPIC, CLIENTS, OPENAI, Client
@@ -277,3 +284,131 @@ def test_second_is_refused_while_the_first_runs(parts: Parts) -> None:
         go.set()
         assert first.receive_bytes(b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     assert call(gateway, render_chat("one-success")).status == 200
+
+
+# -- over restarts ----------------------------------------------------------------------------------------------------
+
+ANSWER_USD = 0.000059
+"""What a healthy answer costs: 9 input tokens and 5 output tokens."""
+
+
+def _kill_workers(gateway: GatewayProcess) -> None:
+    pids = {worker.pid for worker in gateway.workers()}
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    gateway.wait_for(lambda: gateway.workers() and pids.isdisjoint({worker.pid for worker in gateway.workers()}), 20)
+    gateway.wait_for(lambda: gateway.admin("/readyz")[0] == 200)
+
+
+def _status(gateway: GatewayProcess, model: str) -> int:
+    return call(gateway, render_chat(model, max_tokens=5)).status
+
+
+def test_spending_outlives_every_process(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream:
+        config = priced(upstream, {"b": target()}, [budget("b", 4.2 * ANSWER_USD, per="total")])
+        with GatewayProcess(config, environment=ENVIRONMENT, directory=tmp_path) as gateway:
+            assert _status(gateway, "b") == 200
+            _kill_workers(gateway)
+            assert _status(gateway, "b") == 200
+            gateway.kill()
+            gateway.start()
+            assert _status(gateway, "b") == 200
+            assert gateway.stop() == 0
+            gateway.start()
+            assert [_status(gateway, "b") for _ in range(2)] == [429, 429], (
+                "three answers are paid; a fourth is too much"
+            )
+        assert len(upstream.requests) == 3
+
+
+def test_reservation_of_a_killed_worker_is_not_spent(tmp_path: Path) -> None:
+    """It holds its share until it expires; what was paid before stays, and a budget with room serves on."""
+    with ScriptedUpstream() as upstream:
+        config = priced(upstream, {"b": target()}, [budget("b", 0.011, per="total")])
+        with GatewayProcess(config, environment=ENVIRONMENT, directory=tmp_path) as gateway:
+            upstream.next(*long_stream(8, stall=True))
+            with gateway.connect() as client:
+                client.send(render_chat("b", stream=True)).receive_bytes(b"hey")
+                _kill_workers(gateway)
+            assert _status(gateway, "b") == 200
+            assert call(gateway, render_chat("b", max_tokens=1_000)).status == 429, "the dead one's slice is held still"
+
+
+# -- alerts -----------------------------------------------------------------------------------------------------------
+
+
+class Hook:
+    """A webhook's server: keeps what is posted; the first attempt of each alert fails."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.failed = 0
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if not hook.failed:
+                    hook.failed += 1
+                    self.send_error(503)
+                    return
+                hook.received.append(msgspec.json.decode(body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    running = Hook()
+    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield running
+    running.server.shutdown()
+    thread.join()
+    running.server.server_close()
+
+
+def _has_heard(hook: Hook, count: int) -> bool:
+    return len(hook.received) >= count
+
+
+def _used(gateway: GatewayProcess, name: str) -> float:
+    """What a budget has used, says its metric."""
+    metrics = gateway.admin("/metrics")[1].decode()
+    found = re.search(rf'^gatewright_budget_used_usd{{budget="{name}",.*}} (\S+)$', metrics, re.MULTILINE)
+    return 0.0 if found is None else float(found[1])
+
+
+def test_alerts_are_told_once(tmp_path: Path, hook: Hook) -> None:
+    with ScriptedUpstream() as upstream:
+        policy = budget("b", 2.2 * ANSWER_USD, per="total", soft=True, alerts=[50, 100], webhook="${env:HOOK}")
+        config = priced(upstream, {"b": target()}, [policy])
+        environment = {**ENVIRONMENT, "HOOK": hook.url}
+        with GatewayProcess(config, environment=environment, directory=tmp_path) as gateway:
+            gateway.wait_for(lambda: (gateway.state / "gatewright.db").exists())
+            for told in (0, 1, 2, 2):
+                assert _status(gateway, "b") == 200
+                gateway.wait_for(partial(_has_heard, hook, told), 10)
+            gateway.wait_for(lambda: _used(gateway, "b") == pytest.approx(4 * ANSWER_USD))
+            assert [(alert["threshold_percent"], alert["used_usd"]) for alert in hook.received] == [
+                (50, "0.000118000"),
+                (100, "0.000177000"),
+            ]
+            assert hook.received[0]["budget"] == "b"
+            assert hook.received[0]["group"] == "acme/search/indexer"
+            assert hook.received[0]["limit_usd"] == "0.000129800"
+            assert gateway.stderr().count("a budget has reached") == 2
+            assert hook.url not in gateway.stderr()
+            gateway.stop()
+            gateway.start()
+            assert _status(gateway, "b") == 200
+            gateway.wait_for(lambda: _used(gateway, "b") == pytest.approx(5 * ANSWER_USD))
+            assert len(hook.received) == 2
+            assert "a budget has reached" not in gateway.stderr()

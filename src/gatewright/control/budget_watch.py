@@ -67,6 +67,11 @@ class BudgetWatch:
         self.states: dict[tuple[str, str, str], BudgetState] = {}
         """The last known state by budget, group and window."""
 
+    def present(self) -> list[BudgetState]:
+        """The states of windows that have not ended, the last used one last."""
+        now = self._wall()
+        return [state for state in self.states.values() if state.ends_at > now]
+
     def configure(self, document: Gateway) -> None:
         """Follow the configuration that is served."""
         self._marks = {

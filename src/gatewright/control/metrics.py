@@ -17,11 +17,12 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from gatewright import __version__
+from gatewright.control.ledger_writer import LedgerStatus
 from gatewright.control.totals import Totals
 from gatewright.core.messages import Status
 from gatewright.telemetry import names
 from gatewright.telemetry.names import Metric
-from gatewright.telemetry.records import Cell, Gauges
+from gatewright.telemetry.records import BudgetState, Cell, Gauges
 
 Key = tuple[str, ...]
 
@@ -50,16 +51,37 @@ _WORKER_GAUGES: Final[tuple[tuple[Metric, Callable[[Gauges], int]], ...]] = (
     (names.UPSTREAM_IDLE, lambda g: g.upstream_idle),
     (names.WORKER_VERSION, lambda g: g.snapshot_version),
     (names.WORKER_RESIDENT, lambda g: g.resident_bytes),
+    (names.LEDGER_LOST, lambda g: g.ledger_lost),
 )
+
+_LEDGER_COUNTERS: Final[tuple[tuple[Metric, Callable[[LedgerStatus], float]], ...]] = (
+    (names.LEDGER_BOOKED, lambda status: status.booked),
+    (names.LEDGER_FAILURES, lambda status: status.failures),
+)
+_LEDGER_GAUGES: Final[tuple[tuple[Metric, Callable[[LedgerStatus], float]], ...]] = (
+    (names.LEDGER_WAITING, lambda status: status.waiting),
+    (names.LEDGER_LAG, lambda status: status.lag_s),
+    (names.LEDGER_STUCK, lambda status: len(status.stuck)),
+)
+MAX_BUDGETS: Final = 1_000
+"""Groups of budgets that are shown, those that were used last: end users may be groups, and there may be many."""
 
 
 class GatewayCollector(Collector):
     """Everything in `telemetry.names`, from the totals and the supervisor's last status."""
 
     def __init__(
-        self, totals: Totals, status: Callable[[], Status | None], lost: Callable[[], int], resident: Callable[[], int]
+        self,
+        totals: Totals,
+        status: Callable[[], Status | None],
+        lost: Callable[[], int],
+        resident: Callable[[], int],
+        budgets: Callable[[], Sequence[BudgetState]] = tuple,
+        ledger: Callable[[], LedgerStatus | None] = lambda: None,
     ) -> None:
+        """`budgets` gives those whose window has not ended, the last used one last."""
         self._totals, self._status, self._lost, self._resident = totals, status, lost, resident
+        self._budgets, self._ledger = budgets, ledger
 
     def collect(self) -> Iterator[Family]:
         """All families in the order of `METRICS`."""
@@ -82,6 +104,8 @@ class GatewayCollector(Collector):
         yield names.BUILD, _gauge(names.BUILD, [((__version__,), 1)])
         yield names.CONTROL_RESIDENT, _gauge(names.CONTROL_RESIDENT, [((), self._resident())])
         yield from self._status_families()
+        yield from self._budget_families()
+        yield from self._ledger_families()
 
     def _status_families(self) -> Iterator[tuple[Metric, Family]]:
         status = self._status() or Status(0, 0, 0, [])
@@ -91,6 +115,18 @@ class GatewayCollector(Collector):
         yield names.WORKERS_READY, _gauge(names.WORKERS_READY, [((), status.ready_workers)])
         restarts = {(name,): count for name, _, _, count in status.children}
         yield names.CHILD_RESTARTS, _counter(names.CHILD_RESTARTS, restarts.items())
+
+    def _budget_families(self) -> Iterator[tuple[Metric, Family]]:
+        rows = [((state.name, state.who, state.window), state) for state in self._budgets()[-MAX_BUDGETS:]]
+        yield names.BUDGET_USED, _gauge(names.BUDGET_USED, [(key, state.used_nano / 1e9) for key, state in rows])
+        yield names.BUDGET_LIMIT, _gauge(names.BUDGET_LIMIT, [(key, state.limit_nano / 1e9) for key, state in rows])
+
+    def _ledger_families(self) -> Iterator[tuple[Metric, Family]]:
+        status = self._ledger()
+        for metric, read in _LEDGER_COUNTERS:
+            yield metric, _counter(metric, [] if status is None else [((), read(status))])
+        for metric, read in _LEDGER_GAUGES:
+            yield metric, _gauge(metric, [] if status is None else [((), read(status))])
 
 
 class Exposition:

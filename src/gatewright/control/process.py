@@ -91,7 +91,12 @@ class ControlProcess:
         self._telemetry.setblocking(False)
         loop.add_reader(self._telemetry.fileno(), self._take_telemetry)
         collector = GatewayCollector(
-            self._totals, lambda: self._status, lambda: self._access_log.lost_lines, resident_bytes
+            self._totals,
+            lambda: self._status,
+            lambda: self._access_log.lost_lines,
+            resident_bytes,
+            self._budgets.present,
+            lambda: None if self._administration is None else self._administration.ledger_status(),
         )
         self._loop = loop
         app = with_admin(build_app(lambda: self._status, Exposition(collector)), self._admin_app)
@@ -190,7 +195,7 @@ class ControlProcess:
         environment = Environment(
             sources=sources,
             apply=lambda: asyncio.run_coroutine_threadsafe(self._read_and_wait(), self._loop).result(2 * SERVED_S),
-            budget_states=lambda: list(self._budgets.states.values()),
+            budget_states=self._budgets.present,
             log=self._log,
         )
         self._administration = Administration(document, environment)

@@ -35,6 +35,11 @@ class JournalLedger:
         self._wall = wall
         self._offset_s = wall() - now()
 
+    @property
+    def lost(self) -> int:
+        """Entries for which there was neither disk nor memory."""
+        return self._journal.lost
+
     def tick(self) -> None:
         """Let the journal write what it kept, and follow the system's clock. Call every 50 ms or so."""
         self._offset_s = self._wall() - self._now()

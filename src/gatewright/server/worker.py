@@ -260,6 +260,7 @@ class Worker(asyncio.Protocol):
             snapshot_version=self._version,
             resident_bytes=_resident_bytes(),
             counters_emptied=0 if self._state is None else self._state.counters_emptied,
+            ledger_lost=0 if self._state is None else self._state.ledger_lost,
         )
         datagrams = self._recorder.batches(gauges)
         for index, datagram in enumerate(datagrams):

@@ -117,6 +117,11 @@ class WorkerState:
         if self._journal is not None:
             self._journal.configure(snapshot.document.ledger)
 
+    @property
+    def ledger_lost(self) -> int:
+        """Entries of the ledger for which there was neither disk nor memory."""
+        return 0 if self._journal is None else self._journal.lost
+
     def tick(self) -> None:
         """Do what is due. Call every 50 ms."""
         if self._shared is not None:

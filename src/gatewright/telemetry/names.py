@@ -1,7 +1,8 @@
 """Every metric the gateway exports: its name, meaning and labels. The metrics reference is made from `METRICS`.
 
 Names and units follow the conventions of Prometheus. Labels carry configured names only (published models, providers),
-never what a client sent, so the number of series is bounded by the configuration.
+never what a client sent, so the number of series is bounded by the configuration; but for the groups of budgets, of
+which only so many are shown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gatewright.telemetry.records import DURATION_BUCKETS_S, OVERHEAD_BUCKETS_S
 
 _TARGET: Final = ("surface", "model", "provider", "upstream_model")
 _OUTCOME: Final = ("status", "kind", "stream")
+_BUDGET: Final = ("budget", "group", "window")
 _TIMED: Final = ("surface", "model", "provider", "kind", "stream")
 
 
@@ -45,6 +47,9 @@ LABELS: Final[dict[str, str]] = {
     "worker": "The worker's place, from 1; it stays the same when the process is replaced.",
     "child": "Name of a supervised process.",
     "version": "Version of the gateway.",
+    "budget": "Name of a budget.",
+    "group": "Who shares it: a consumer's path, or whatever its `by` or `expression` gives.",
+    "window": "Its calendar window, as `2026-11`, or `total`.",
 }
 """What each label says."""
 
@@ -114,6 +119,38 @@ WORKER_VERSION: Final = Metric(
 )
 WORKER_RESIDENT: Final = Metric("gatewright_worker_resident_bytes", "gauge", "Resident memory.", ("worker",))
 
+LEDGER_LOST: Final = Metric(
+    "gatewright_worker_ledger_lost_entries",
+    "gauge",
+    "Exchanges that are in no ledger, since it began: there was neither disk nor memory for them.",
+    ("worker",),
+)
+
+BUDGET_USED: Final = Metric(
+    "gatewright_budget_used_usd",
+    "gauge",
+    "US dollars spent in the present window, by the last exchange that was paid from it.",
+    _BUDGET,
+)
+BUDGET_LIMIT: Final = Metric(
+    "gatewright_budget_limit_usd", "gauge", "US dollars that may be spent in the present window.", _BUDGET
+)
+LEDGER_BOOKED: Final = Metric(
+    "gatewright_ledger_booked_entries", "counter", "Exchanges brought into the database since this process began."
+)
+LEDGER_WAITING: Final = Metric(
+    "gatewright_ledger_waiting_entries", "gauge", "Exchanges in journals that are not in the database yet."
+)
+LEDGER_LAG: Final = Metric("gatewright_ledger_lag_seconds", "gauge", "How long the first of them has been waiting.")
+LEDGER_FAILURES: Final = Metric(
+    "gatewright_ledger_failures", "counter", "Attempts to book that failed since this process began."
+)
+LEDGER_STUCK: Final = Metric(
+    "gatewright_ledger_stuck_journals",
+    "gauge",
+    "Journals that cannot be booked on; `gatewright ledger verify` says why.",
+)
+
 BUILD: Final = Metric("gatewright_build_info", "gauge", "Always 1; the version is the label.", ("version",))
 VERSION: Final = Metric(
     "gatewright_configuration_version",
@@ -148,6 +185,14 @@ METRICS: Final[tuple[Metric, ...]] = (
     UPSTREAM_IDLE,
     WORKER_VERSION,
     WORKER_RESIDENT,
+    LEDGER_LOST,
+    BUDGET_USED,
+    BUDGET_LIMIT,
+    LEDGER_BOOKED,
+    LEDGER_WAITING,
+    LEDGER_LAG,
+    LEDGER_FAILURES,
+    LEDGER_STUCK,
     BUILD,
     VERSION,
     REFUSED,

@@ -70,6 +70,8 @@ class Gauges(Struct, frozen=True, array_like=True):
     resident_bytes: int = 0
     counters_emptied: int = 0
     """How often this worker found the counters' server without the numbers it had."""
+    ledger_lost: int = 0
+    """Entries of the ledger for which this worker found neither disk nor memory."""
 
 
 class BudgetState(Struct, frozen=True, array_like=True):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatewright import __version__
-from gatewright.control.metrics import Exposition, GatewayCollector
+from gatewright.control.ledger_writer import LedgerStatus
+from gatewright.control.metrics import MAX_BUDGETS, Exposition, GatewayCollector
 from gatewright.control.totals import Totals
 from gatewright.core.messages import Status
 from gatewright.telemetry import names
-from gatewright.telemetry.records import Batch, Cell, Gauges, Labels
+from gatewright.telemetry.records import Batch, BudgetState, Cell, Gauges, Labels
 
 STATUS = Status(
     3, 2, 1, [("worker-1", "ready", 10, 0), ("worker-2", "waiting", 0, 4), ("control", "ready", 12, 0)], "x"
@@ -119,3 +120,44 @@ def test_hostile_label_values_are_escaped() -> None:
     exposition = Exposition(GatewayCollector(totals, lambda: None, lambda: 0, lambda: 0))
     labels = {"surface": 'a"b\n', "model": "m\\", "provider": "", "upstream_model": ""}
     assert ("gatewright_attempts_total", frozenset(labels.items())) in samples(exposition)
+
+
+LEDGER = LedgerStatus(
+    booked=70, waiting=3, lag_s=1.5, failures=2, error="no disk", stuck=("j: its checksum is wrong",), pruned=0
+)
+
+
+def build_books(budgets: list[BudgetState], status: LedgerStatus | None = None) -> Exposition:
+    totals = Totals()
+    totals.add(Batch(2, 11, Gauges(ledger_lost=4), [], b"", 0))
+    return Exposition(GatewayCollector(totals, lambda: None, lambda: 0, lambda: 0, lambda: budgets, lambda: status))
+
+
+def test_budgets_are_shown_with_what_is_spent() -> None:
+    state = BudgetState("monthly", "acme/a", "2026-11", 2e9, 5_000_000_000, 1_250_000_000)
+    found = samples(build_books([state]))
+    labels = frozenset({"budget": "monthly", "group": "acme/a", "window": "2026-11"}.items())
+    assert found["gatewright_budget_used_usd", labels] == 1.25
+    assert found["gatewright_budget_limit_usd", labels] == 5.0
+
+
+def test_only_so_many_groups_are_shown_the_last_used_ones() -> None:
+    states = [BudgetState("b", f"user-{number}", "total", 2e9, 1, 1) for number in range(MAX_BUDGETS + 5)]
+    shown = {dict(labels)["group"] for name, labels in samples(build_books(states)) if name.endswith("_used_usd")}
+    assert len(shown) == MAX_BUDGETS
+    assert "user-4" not in shown
+    assert f"user-{MAX_BUDGETS + 4}" in shown
+
+
+def test_the_ledger_is_shown_as_it_stands() -> None:
+    found = samples(build_books([], LEDGER))
+    nothing: frozenset[tuple[str, str]] = frozenset()
+    told = {name: value for (name, labels), value in found.items() if labels == nothing and "_ledger_" in name}
+    assert told == {
+        "gatewright_ledger_booked_entries_total": 70,
+        "gatewright_ledger_waiting_entries": 3,
+        "gatewright_ledger_lag_seconds": 1.5,
+        "gatewright_ledger_failures_total": 2,
+        "gatewright_ledger_stuck_journals": 1,
+    }
+    assert found["gatewright_worker_ledger_lost_entries", frozenset({("worker", "2")})] == 4
