@@ -44,7 +44,7 @@ from gatewright.pipeline.gateway_tokens import (
 from gatewright.pipeline.jwt import refused
 from gatewright.pipeline.oauth import OAuthError
 from gatewright.pipeline.snapshot import Snapshot
-from gatewright.server.signing_keys import SigningKeys, UnusableSigningKeys
+from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKeys, UnusableSigningKeys
 from gatewright.server.verified import Verified
 from gatewright.store.key_table import KeyReader
 from gatewright.store.revoked_tokens import DIRECTORY, RevokedTokens, UnusableRevocations
@@ -80,6 +80,15 @@ class Issued(Struct, frozen=True):
 
     text: bytes
     token: Token
+
+
+class _Issuer(Struct):
+    """As much of a JWT as says whose it is."""
+
+    iss: str
+
+
+_decode_issuer: Final = msgspec.json.Decoder(_Issuer).decode
 
 
 class IssuedTokens:
@@ -230,6 +239,8 @@ class IssuedTokens:
         except UnusableSigningKeys as error:
             raise _unavailable(error) from None
         if key is None:
+            if self._claims_to_be_ours(header, rest):
+                raise refused("The gateway token is signed by a key that is not in use here (any more). Get a new one.")
             return None
         now = self._wall()
         self._refusals.find(credential, now)
@@ -272,6 +283,16 @@ class IssuedTokens:
             return any(self._revoked.is_revoked(name) for name in found.names)
         except UnusableRevocations as error:
             raise _unavailable(error) from None
+
+    def _claims_to_be_ours(self, header: bytes, rest: bytes) -> bool:
+        """Whether a JWT that we did not sign says that we issued it. Others who issue JWTs like ours may be trusted."""
+        if len(header) != HEADER_CHARACTERS:
+            return False
+        try:
+            payload = _unb64(rest.partition(b".")[0].decode("ascii"))
+            return _decode_issuer(payload).iss == self._config.issuer
+        except ValueError:
+            return False
 
     async def revoke(self, token_id: bytes) -> None:
         """Let a token hold no longer, on any worker. Raises UnusableRevocations."""
