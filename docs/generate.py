@@ -129,9 +129,9 @@ are counted in `gatewright_access_log_lost_lines_total`. Members that do not app
     "admin": """\
 # Admin listener
 
-Health and metrics, on an address of its own (`admin`, default `127.0.0.1:8081`). What is here shows no secret and asks
-for no key: keep it on loopback or a private network. Under `/admin` the same listener has the [admin API](admin-api.md),
-which asks for admin keys.
+Health and metrics, on an address of its own (`admin`, default `127.0.0.1:8081`). What is here shows no secret and
+asks for no key: keep it on loopback or a private network. Under `/admin` the same listener has the
+[admin API](admin-api.md), which asks for admin keys.
 
 | path | what it answers |
 | --- | --- |

@@ -220,8 +220,8 @@ class Gateway(Document, frozen=True):
     """HOST:PORT of the admin listener: health, metrics."""
     admin_hosts: list[str] = []
     """Names by which clients reach the admin listener besides its own address and the loopback's, as they stand in
-    `Host`: of a proxy, or of a Kubernetes service. Others are refused, so that no web page can reach it by a name of its
-    own (DNS rebinding)."""
+    `Host`: of a proxy, or of a Kubernetes service. Others are refused, so that no web page can reach it by a name of
+    its own (DNS rebinding)."""
     anonymous: bool | None = None
     """Whether calls without a key are served. Default: only if no consumers are configured and `listen` is loopback."""
     tls: Tls | None = None
