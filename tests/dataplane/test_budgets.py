@@ -19,6 +19,10 @@ from accounting import SLICE, cost_nano, find_booked, find_line, long_stream, pr
 from client_dialects import ANTHROPIC, CLIENTS, OPENAI, Client
 from suite import UPSTREAM_KEY, render_call, render_chat, run_gateway
 
+from gatewright.config.documents import Selector
+from gatewright.control.actor import Actor
+from gatewright.control.budgets import BudgetPolicy, Budgets
+from gatewright.store.database import migrate, open_database
 from gatewright.testing import answers
 from gatewright.testing.client import Answer, RawClient
 from gatewright.testing.gateway import GatewayProcess
@@ -412,3 +416,48 @@ def test_alerts_are_told_once(tmp_path: Path, hook: Hook) -> None:
             gateway.wait_for(lambda: _used(gateway, "b") == pytest.approx(5 * ANSWER_USD))
             assert len(hook.received) == 2
             assert "a budget has reached" not in gateway.stderr()
+
+
+# -- kept by the admin API --------------------------------------------------------------------------------------------
+
+SERVED_S = 3.0
+"""A look at the database, one at the files a second later, and the workers' own time."""
+
+
+def _keep_budget(gateway: GatewayProcess, name: str, usd: float) -> None:
+    """What the admin API does on `PUT /admin/v1/budgets/NAME`."""
+    engine = open_database(None, gateway.state)
+    try:
+        migrate(engine)
+        budgets = Budgets(engine, validate=lambda policy: (), now=lambda: 0.0)
+        policy = BudgetPolicy(name=name, on=Selector(models=("m",)), config={"usd": usd, "per": "total"})
+        if any(kept.policy.name == name for kept in budgets.list()):
+            budgets.replace(ACTOR, policy)
+        else:
+            budgets.create(ACTOR, policy)
+    finally:
+        engine.dispose()
+
+
+ACTOR = Actor("tests", "admin", "127.0.0.1")
+
+
+def test_managed_budgets_are_served_and_outlive_the_database(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream:
+        config = priced(upstream, {"m": target()}, [])
+        with GatewayProcess(config, environment=ENVIRONMENT, directory=tmp_path) as gateway:
+            assert _status(gateway, "m") == 200
+            _keep_budget(gateway, "kept", 0.000001)
+            gateway.wait_for(lambda: _status(gateway, "m") == 429, SERVED_S)
+            _keep_budget(gateway, "kept", 1.0)
+            gateway.wait_for(lambda: _status(gateway, "m") == 200, SERVED_S)
+            _keep_budget(gateway, "kept", 0.000001)
+            gateway.wait_for(lambda: _status(gateway, "m") == 429, SERVED_S)
+            assert gateway.stop() == 0
+            for left in gateway.state.glob("gatewright.db*"):
+                left.unlink()
+            (gateway.state / "gatewright.db").mkdir()  # so that nobody can open one
+            gateway.start()
+            refused = call(gateway, render_chat("m"))
+            assert refused.status == 429
+            assert "budget `kept`" in refused.json()["error"]["message"]
