@@ -64,9 +64,9 @@ def _open_door(document: Gateway) -> Iterator[ConfigError]:
     if document.anonymous is None and not has_callers and not is_loopback(host):
         yield ConfigError(
             "listen",
-            f"{document.listen} can be reached from the network, but no consumers are configured, so nobody could "
-            "call or everybody could; add `consumers` with their keys, or `anonymous: true` to serve whoever "
-            "reaches it, or listen on 127.0.0.1",
+            f"{document.listen} can be reached from the network, but no consumers are configured; add "
+            "`anonymous: false` to serve those only who have a key (`gatewright keys create` makes one), or "
+            "`anonymous: true` to serve whoever reaches it, or listen on 127.0.0.1",
         )
 
 
@@ -168,23 +168,13 @@ def _unmatched_selectors(document: Gateway) -> Iterator[ConfigError]:
         is_model = ".models[" in place
         if not is_model and document.identity.recognises_callers:
             continue  # a claim may name any consumer
-        published = document.models if is_model else consumers
+        kind, published = ("model", document.models) if is_model else ("consumer of the configuration", consumers)
         if selector and not any(_overlap(selector, name) for name in published):
-            kind = "model" if is_model else "consumer"
             near = suggestion(selector, list(published))
-            hint = f"did you mean `{near}`?" if near else f"the policy applies to no {kind} by it"
-            yield ConfigError(place, f"no {kind} matches `{selector}`; {hint}")
-
-
-def _nobody_can_call(document: Gateway) -> Iterator[ConfigError]:
-    if document.anonymous or document.identity.recognises_callers or any(True for _ in _key_hashes(document)):
-        return
-    if document.consumers:
-        message = "no application has a key, so nobody can call; `gatewright key` makes one"
-        yield ConfigError("consumers", message)
-    elif document.anonymous is False:
-        message = "calls need a key, but no consumers are configured, so nobody can call; add `consumers`"
-        yield ConfigError("anonymous", message)
+            if near:
+                yield ConfigError(place, f"no {kind} matches `{selector}`; did you mean `{near}`?")
+            elif is_model:  # whereas a key of the database may be of any consumer
+                yield ConfigError(place, f"no model matches `{selector}`; the policy applies to no model by it")
 
 
 def _nothing_published(document: Gateway) -> Iterator[ConfigError]:
@@ -266,4 +256,4 @@ _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset(), _counters),
 )
 """Each rule with the top-level keys it draws conclusions from."""
-_WARNINGS: Final[tuple[_Rule, ...]] = (_unmatched_selectors, _nobody_can_call, _nothing_published)
+_WARNINGS: Final[tuple[_Rule, ...]] = (_unmatched_selectors, _nothing_published)

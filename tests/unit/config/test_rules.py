@@ -134,9 +134,9 @@ def test_among_many_providers_only_some_are_named() -> None:
 def test_the_door_is_not_left_open_by_accident(listen: str) -> None:
     (told,) = errors(listen=listen, consumers={}, policies=[])
     assert told == (
-        f"listen: {listen} can be reached from the network, but no consumers are configured, so nobody could call or "
-        "everybody could; add `consumers` with their keys, or `anonymous: true` to serve whoever reaches it, or "
-        "listen on 127.0.0.1"
+        f"listen: {listen} can be reached from the network, but no consumers are configured; add `anonymous: false` to "
+        "serve those only who have a key (`gatewright keys create` makes one), or `anonymous: true` to serve whoever "
+        "reaches it, or listen on 127.0.0.1"
     )
     for anonymous in (True, False):
         assert errors(listen=listen, consumers={}, policies=[], anonymous=anonymous) == []
@@ -182,20 +182,13 @@ def test_no_conclusions_are_drawn_from_what_is_broken() -> None:
             "policies[0].on.models[0]: no model matches `asistant`; did you mean `assistant`?",
         ),
         (
-            {"policies": [{"filter": "f", "on": {"consumers": ["acme/sales/*"]}}]},
-            "policies[0].on.consumers[0]: no consumer matches `acme/sales/*`",
+            {"policies": [{"filter": "f", "on": {"consumers": ["acme/serach/indexer"]}}]},
+            "policies[0].on.consumers[0]: no consumer of the configuration matches `acme/serach/indexer`; did you mean "
+            "`acme/search/indexer`?",
         ),
         (
             {"policies": [{"filter": "f", "on": {"models": ["zz*"]}}]},
             "policies[0].on.models[0]: no model matches `zz*`; the policy applies to no model by it",
-        ),
-        (
-            {"consumers": {"acme": {}}, "policies": []},
-            "consumers: no application has a key, so nobody can call; `gatewright key` makes one",
-        ),
-        (
-            {"consumers": {}, "policies": [], "anonymous": False},
-            "anonymous: calls need a key, but no consumers are configured, so nobody can call; add `consumers`",
         ),
         (
             {"models": {}, "policies": []},
@@ -218,8 +211,10 @@ def test_selectors_of_consumers_that_match(selector: str) -> None:
     assert warnings(policies=[{"filter": "f", "on": {"consumers": [selector]}}]) == []
 
 
-def test_whoever_may_call_without_a_key_can_call() -> None:
-    assert warnings(consumers={"acme": {}}, policies=[], anonymous=True) == []
+def test_a_key_of_the_database_may_be_of_any_consumer() -> None:
+    assert warnings(policies=[{"filter": "f", "on": {"consumers": ["zebra/*"]}}]) == []
+    assert warnings(consumers={"acme": {}}, policies=[]) == []
+    assert warnings(consumers={}, policies=[], anonymous=False) == []
 
 
 def test_names_of_policies_differ_since_what_is_used_is_kept_under_them() -> None:
