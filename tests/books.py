@@ -71,9 +71,9 @@ def usd_of(row: dict[str, Any]) -> Decimal:
     return Decimal(row["cost_nano"]).scaleb(-9) + Decimal(row["cost_rest_femto"]).scaleb(-15)
 
 
-def verify_ledger(gateway: GatewayProcess) -> Report:
-    """What `gatewright ledger verify` finds."""
-    engine = open_database(None, gateway.state)
+def verify_ledger(gateway: GatewayProcess, database: Path | None = None) -> Report:
+    """What `gatewright ledger verify` finds; `database` is the folder of the database, if not the state directory."""
+    engine = open_database(None, database or gateway.state)
     try:
         return verify(engine, gateway.state / "journal")
     finally:

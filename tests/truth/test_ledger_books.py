@@ -530,7 +530,8 @@ def tell(request: pytest.FixtureRequest, run: Run) -> None:
         *_errors(run),
     ]
     reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
-    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+    capture: Any = request.config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled():
         reporter.section("the ledger beside the providers' books")
         for line in lines:
             reporter.write_line(line)
