@@ -86,7 +86,7 @@ class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     input_audio_hour: Usd | None = None
     """An hour of audio to be transcribed, where a vendor does not count tokens."""
     image: Usd | None = None
-    """One image of the usual size and quality, where a vendor does not count tokens."""
+    """One image that is made, of the usual size and quality, where a vendor does not count tokens."""
     request: Usd | None = None
     """One request, besides its tokens; for rerankers one query."""
     web_search: Usd | None = None

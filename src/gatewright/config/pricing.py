@@ -49,8 +49,14 @@ class _Level(Struct, frozen=True):
     output_image: int | None
     audio_s: int | None
     """Per second of audio that was heard."""
+    character: int | None
+    """Per character that was spoken."""
+    image: int | None
+    """Per picture that was made."""
     request: int | None
     """Per request, besides its tokens."""
+    web_search: int | None
+    """Per search of the web."""
 
 
 class Pricing(Struct, frozen=True):
@@ -71,45 +77,75 @@ class Pricing(Struct, frozen=True):
             for other in levels[1:]:
                 if usage.input_total > other.above_input_tokens:
                     level = other
-        if usage.audio_s is not None and level.audio_s is not None:
-            return int(usage.audio_s * level.audio_s)
-        if usage.search_units is not None and level.request is not None:
-            return int(usage.search_units * level.request)
-        if not (
-            usage.input_cached_read
-            or usage.input_cache_write
-            or usage.input_audio
-            or usage.input_image
-            or usage.output_reasoning
-            or usage.output_audio
-            or usage.output_image
-        ):
-            return _plain_cost(usage, level)
-        short_lived = usage.input_cache_write - usage.input_cache_write_1h
-        special = (
-            (usage.input_cached_read, level.input_cached_read),
-            (short_lived, level.input_cache_write),
-            (usage.input_cache_write_1h, level.input_cache_write_1h),
-            (usage.input_audio, level.input_audio),
-            (usage.input_image, level.input_image),
-        )
-        plain_input = usage.input_total - usage.input_cached_read - usage.input_cache_write
-        plain_input -= usage.input_audio + usage.input_image
-        plain_output = usage.output_total - usage.output_reasoning - usage.output_audio - usage.output_image
-        total = level.request or 0
-        for count, price in (
-            *special,
-            (max(plain_input, 0), level.input),
-            (max(plain_output, 0), level.output),
-            (usage.output_reasoning, level.output_reasoning),
-            (usage.output_audio, level.output_audio),
-            (usage.output_image, level.output_image),
-        ):
-            if count:
-                if price is None:
-                    return None
-                total += count * price
-        return total
+        cost = _main_cost(usage, level)
+        if cost is None or not usage.web_searches:
+            return cost
+        if level.web_search is None:
+            return cost if _is_free(level) else None
+        return cost + usage.web_searches * level.web_search
+
+
+def _main_cost(usage: Usage, level: _Level) -> int | None:
+    """What everything but searches of the web cost."""
+    if usage.search_units is not None and level.request is not None:
+        return int(usage.search_units * level.request)
+    if usage.audio_s is None and usage.images is None and usage.characters is None and usage.search_units is None:
+        return _token_cost(usage, level)
+    if usage.input_total or usage.output_total:
+        # Tokens that the vendor counted are what it charges, where it has a price for them.
+        cost = _token_cost(usage, level)
+        if cost is not None:
+            return cost
+    for count, price in (
+        (usage.audio_s, level.audio_s),
+        (usage.images, level.image),
+        (usage.characters, level.character),
+    ):
+        if count is not None and price is not None:
+            return int(count * price) + (level.request or 0)
+    if level.request is not None and level.input is None and level.output is None:
+        return level.request
+    return 0 if _is_free(level) else None
+
+
+def _is_free(level: _Level) -> bool:
+    """Whether the row says that the model costs nothing: then neither does what it has no price for."""
+    return level.input == 0 and level.output == 0
+
+
+def _token_cost(usage: Usage, level: _Level) -> int | None:
+    if not (
+        usage.input_cached_read
+        or usage.input_cache_write
+        or usage.input_audio
+        or usage.input_image
+        or usage.output_reasoning
+        or usage.output_audio
+        or usage.output_image
+    ):
+        return _plain_cost(usage, level)
+    short_lived = usage.input_cache_write - usage.input_cache_write_1h
+    plain_input = usage.input_total - usage.input_cached_read - usage.input_cache_write
+    plain_input -= usage.input_audio + usage.input_image
+    plain_output = usage.output_total - usage.output_reasoning - usage.output_audio - usage.output_image
+    total = level.request or 0
+    for count, price in (
+        (usage.input_cached_read, level.input_cached_read),
+        (short_lived, level.input_cache_write),
+        (usage.input_cache_write_1h, level.input_cache_write_1h),
+        (usage.input_audio, level.input_audio),
+        (usage.input_image, level.input_image),
+        (max(plain_input, 0), level.input),
+        (max(plain_output, 0), level.output),
+        (usage.output_reasoning, level.output_reasoning),
+        (usage.output_audio, level.output_audio),
+        (usage.output_image, level.output_image),
+    ):
+        if count:
+            if price is None:
+                return None
+            total += count * price
+    return total
 
 
 def _plain_cost(usage: Usage, level: _Level) -> int | None:
@@ -165,14 +201,14 @@ def _level(start: int, rates: list[Rates]) -> _Level:
         if name not in prices and other in prices:
             prices[name] = prices[other]
     hour = said.get("input_audio_hour")
-    request = said.get("request")
     return _Level(
         above_input_tokens=start,
         audio_s=None if hour is None else int(Decimal(hour).scaleb(FEMTO_DIGITS) / 3600),
-        request=None if request is None else int(Decimal(request).scaleb(FEMTO_DIGITS)),
-        **{
-            name: prices.get(name)
-            for name in _Level.__struct_fields__
-            if name in Rates.__struct_fields__ and name != "request"
-        },
+        character=prices.get("input_characters"),
+        **{name: int(Decimal(said[name]).scaleb(FEMTO_DIGITS)) if name in said else None for name in _PER_PIECE},
+        **{name: prices.get(name) for name in _PER_TOKEN},
     )
+
+
+_PER_PIECE: Final = ("image", "request", "web_search")
+_PER_TOKEN: Final = ("input", "output", *_INHERITED)

@@ -26,6 +26,12 @@ class Tokens(Struct, frozen=True, array_like=True):
     """Length of the audio that was heard, where that is what is billed."""
     search_milliunits: int = 0
     """Searches billed, in thousandths."""
+    images: int = 0
+    """Pictures that were made, on the surfaces that make nothing else."""
+    characters: int = 0
+    """Characters of the text that was spoken."""
+    web_searches: int = 0
+    """Searches of the web by the vendor's own tool."""
 
 
 class Attempt(Struct, frozen=True, array_like=True):

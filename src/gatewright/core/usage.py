@@ -26,5 +26,13 @@ class Usage(Struct, frozen=True, kw_only=True):
     """Length of the audio that was heard, where the provider reports it: some models are billed by it."""
     search_units: float | None = None
     """What a rerank was billed, where the provider counts searches, not tokens."""
+    images: int | None = None
+    """Pictures that were made, on the surfaces that make nothing else."""
+    characters: int | None = None
+    """Characters of the text that was spoken."""
+    web_searches: int = 0
+    """Searches of the web by the vendor's own tool."""
+    service: str = ""
+    """The price list of the service that answered (`prices`, `flex`, …), where the answer tells which it was."""
     estimated: bool = False
     """True when the provider reported nothing and the numbers are the gateway's own count."""

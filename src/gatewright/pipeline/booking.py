@@ -83,4 +83,7 @@ def _tokens(usage: Usage) -> Tokens:
         usage.output_image,
         0 if usage.audio_s is None else round(usage.audio_s * 1000),
         0 if usage.search_units is None else round(usage.search_units * 1000),
+        usage.images or 0,
+        usage.characters or 0,
+        usage.web_searches,
     )

@@ -49,6 +49,9 @@ TOKEN_COLUMNS: Final = (
     "output_image",
     "audio_ms",
     "search_milliunits",
+    "images",
+    "characters",
+    "web_searches",
 )
 """The fields of `core.ledger.Tokens`, in their order; every table that counts tokens has these columns."""
 

@@ -211,7 +211,15 @@ def test_a_promised_price_holds_from_its_day_on(day: str, price: str) -> None:
 
 
 def test_prices_have_the_names_of_what_is_counted() -> None:
-    otherwise = {"audio_s": "input_audio_hour", "search_units": "request", "estimated": None}
+    otherwise = {
+        "audio_s": "input_audio_hour",
+        "search_units": "request",
+        "images": "image",
+        "characters": "input_characters",
+        "web_searches": "web_search",
+        "service": None,
+        "estimated": None,
+    }
     assert {name for name in otherwise.values() if name} <= set(Rates.__struct_fields__)
     counts = {name.removesuffix("_total") for name in Usage.__struct_fields__ if name not in otherwise}
     assert counts <= set(Rates.__struct_fields__)

@@ -112,3 +112,86 @@ def test_every_packaged_row_compiles() -> None:
         compiled = compile_pricing(facts)
         if compiled is not None and facts.prices is not None and facts.prices.input and facts.prices.output:
             assert compiled.cost(Usage(input_total=1_000, output_total=100)) is not None, key
+
+
+IMAGE_TOKENS = Prices(input="5", output="10", output_image="40", image="0.04")
+
+
+@pytest.mark.parametrize(
+    ("prices", "usage", "dollars"),
+    [
+        (Prices(image="0.04"), Usage(images=3), "0.12"),
+        (Prices(image="0.04"), Usage(images=0), "0"),
+        (Prices(image="0.04", request="0.01"), Usage(images=2), "0.09"),
+        # The vendor's own tokens are what it charges; without them the picture's price is.
+        (IMAGE_TOKENS, Usage(images=1, input_total=10, output_total=100, output_image=100), "0.00405"),
+        (IMAGE_TOKENS, Usage(images=2), "0.08"),
+        # Tokens without a price are not what is charged.
+        (Prices(image="0.04"), Usage(images=1, input_total=10, output_total=100, output_image=100), "0.04"),
+        (Prices(input_characters="15"), Usage(characters=1_000), "0.015"),
+        (Prices(input_characters="15"), Usage(characters=1), "0.000015"),
+        (Prices(input="0.6", output_audio="12"), Usage(characters=10, input_total=5, output_audio=5), "0.000063"),
+        (Prices(input_audio_hour="0.36"), Usage(audio_s=90.0), "0.009"),
+        (Prices(input_audio_hour="0.36"), Usage(audio_s=10.0, input_total=7, output_total=5), "0.001"),
+        (Prices(input="2.5", output="10", input_audio_hour="0.36"), Usage(audio_s=10.0, input_total=100), "0.00025"),
+        (Prices(request="0.002"), Usage(search_units=3), "0.006"),
+        (Prices(request="0.002"), Usage(images=3), "0.002"),
+        (Prices(input="0", output="0"), Usage(images=3), "0"),
+        (Prices(input="0", output="0"), Usage(audio_s=3.0), "0"),
+    ],
+)
+def test_what_is_not_counted_in_tokens(prices: Prices, usage: Usage, dollars: str) -> None:
+    assert usd(pricing(prices).cost(usage)) == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(images=1),
+        Usage(images=0, characters=5),
+        Usage(audio_s=1.0),
+        Usage(search_units=1.0),
+        Usage(input_total=1, web_searches=1),
+    ],
+)
+def test_units_without_a_price_are_not_free(usage: Usage) -> None:
+    assert pricing(Prices(input="2", output="8")).cost(usage) is None
+
+
+@pytest.mark.parametrize(
+    ("prices", "usage", "dollars"),
+    [
+        (Prices(input="3", output="15", web_search="0.01"), Usage(input_total=1_000, web_searches=2), "0.023"),
+        (Prices(input="0", output="0"), Usage(input_total=1_000, web_searches=2), "0"),
+    ],
+)
+def test_searches_of_the_web_come_on_top(prices: Prices, usage: Usage, dollars: str) -> None:
+    assert usd(pricing(prices).cost(usage)) == Decimal(dollars)
+
+
+def test_a_search_is_not_made_cheaper_by_the_service() -> None:
+    sonnet = pricing(Prices(input="3", output="15", web_search="0.01"), batch=Prices(input="1.5", output="7.5"))
+    assert usd(sonnet.cost(Usage(input_total=1_000, web_searches=1), "batch")) == Decimal("0.0115")
+
+
+LONG = Prices(
+    input="1.25",
+    input_cached_read="0.125",
+    output="10",
+    steps=(Step(above_input_tokens=200_000, input="2.5", input_cached_read="0.25", output="15"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        # What is read from the cache counts for the length, and has the step's own price beyond it.
+        (Usage(input_total=200_000, input_cached_read=150_000, output_total=10), "0.08135"),
+        (Usage(input_total=200_001, input_cached_read=150_000, output_total=10), "0.1626525"),
+        (Usage(input_total=200_001, input_cached_read=200_001), "0.05000025"),
+        # A step names no reasoning price: it is that of its own output.
+        (Usage(input_total=200_001, input_cached_read=200_001, output_total=10, output_reasoning=10), "0.05015025"),
+    ],
+)
+def test_cached_and_reasoning_tokens_in_a_long_input(usage: Usage, dollars: str) -> None:
+    assert usd(pricing(LONG).cost(usage)) == Decimal(dollars)

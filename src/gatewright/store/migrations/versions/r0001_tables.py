@@ -23,6 +23,9 @@ _COUNTS: Final = (
     "output_image",
     "audio_ms",
     "search_milliunits",
+    "images",
+    "characters",
+    "web_searches",
     "cost_nano",
     "cost_rest_femto",
 )
