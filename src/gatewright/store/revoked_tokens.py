@@ -19,6 +19,7 @@ DIRECTORY: Final = "revoked.lmdb"
 """The file's name in a state directory."""
 _MAP_BYTES: Final = 64 << 20
 """Address space, not memory; room for half a million. It doubles when that is full."""
+_HEADER_PAGES: Final = 2
 _DATE_BYTES: Final = 5
 _PRUNED: Final = 1_000
 """Entries that one writing forgets at most."""
@@ -37,13 +38,15 @@ class RevokedTokens:
         self._lock = threading.Lock()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                # LMDB maps what the file says of itself; beyond its end a reader would be killed.
-                if 0 < os.stat(directory / "data.mdb").st_size < 2 * os.sysconf("SC_PAGE_SIZE"):
-                    raise UnusableRevocations(f"{directory} is cut off; remove it if no revoked token can still hold")
+            _check_size(directory, _HEADER_PAGES)
             self._environment = lmdb.open(
                 str(directory), map_size=map_bytes, mode=0o600, max_readers=1_024, max_spare_txns=4
             )
+            try:
+                _check_size(directory, int(self._environment.info()["last_pgno"]) + 1)
+            except UnusableRevocations:
+                self._environment.close()
+                raise
         except (lmdb.Error, OSError) as error:
             raise UnusableRevocations(f"{directory} cannot be used: {error}") from error
 
@@ -51,6 +54,8 @@ class RevokedTokens:
         """Keep that this token is revoked; whether that is new. `now` is Unix seconds. Raises UnusableRevocations."""
         with self._lock:
             try:
+                # Marks of killed readers would keep every page alive that they could have seen.
+                self._environment.reader_check()
                 while True:
                     try:
                         return self._add(token_id, now)
@@ -92,6 +97,15 @@ class RevokedTokens:
         with self._environment.begin(write=True) as transaction:
             _prune(transaction, now)
             return transaction.put(token_id, b"", overwrite=False)
+
+
+def _check_size(directory: Path, pages: int) -> None:
+    """LMDB maps as much as a file says that it holds, and who reads beyond its end is killed."""
+    with contextlib.suppress(FileNotFoundError):
+        if 0 < os.stat(directory / "data.mdb").st_size < pages * os.sysconf("SC_PAGE_SIZE"):
+            raise UnusableRevocations(
+                f"{directory} is cut off; restore it, or remove it when every token that was revoked has ended"
+            )
 
 
 def _prune(transaction: lmdb.Transaction[bytes], now: float) -> None:

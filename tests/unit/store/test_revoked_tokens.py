@@ -84,6 +84,20 @@ def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
         RevokedTokens(directory)
 
 
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    """Reading it would end the process."""
+    directory = tmp_path / "revoked.lmdb"
+    opened = RevokedTokens(directory)
+    for number in range(1_000):
+        opened.add(name(NOW + 60, number), NOW)
+    opened.close()
+    file = directory / "data.mdb"
+    with file.open("r+b") as cut:
+        cut.truncate(file.stat().st_size // 2)
+    with pytest.raises(UnusableRevocations, match="cut off"):
+        RevokedTokens(directory)
+
+
 def test_a_place_that_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UnusableRevocations):
