@@ -22,7 +22,7 @@ def name(ends_at: int, number: int = 0) -> bytes:
 
 @pytest.fixture
 def revoked(tmp_path: Path) -> Iterator[RevokedTokens]:
-    opened = RevokedTokens(tmp_path / "revoked.lmdb", map_bytes=1 << 16)
+    opened = RevokedTokens(tmp_path / "revoked.lmdb", map_bytes=1 << 15)
     yield opened
     opened.close()
 
@@ -46,7 +46,7 @@ def test_what_has_ended_is_forgotten(revoked: RevokedTokens) -> None:
 
 
 def test_it_grows(revoked: RevokedTokens) -> None:
-    names = [name(NOW + 60, number) for number in range(3_000)]
+    names = [name(NOW + 60, number) for number in range(500)]
     for each in names:
         revoked.add(each, NOW)
     assert all(revoked.is_revoked(each) for each in names)
@@ -62,16 +62,16 @@ def _revoke(directory: Path, first: int, count: int) -> None:
 def test_other_processes(tmp_path: Path) -> None:
     """They are seen without opening anything anew, beyond the size this process knew the file to have."""
     directory = tmp_path / "revoked.lmdb"
-    opened = RevokedTokens(directory, map_bytes=1 << 16)
-    assert not opened.is_revoked(name(NOW + 60, 1_999))
+    opened = RevokedTokens(directory, map_bytes=1 << 15)
+    assert not opened.is_revoked(name(NOW + 60, 599))
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_revoke, args=(directory, first, 1_000)) for first in (0, 1_000)]
+    others = [context.Process(target=_revoke, args=(directory, first, 300)) for first in (0, 300)]
     for other in others:
         other.start()
     for other in others:
         other.join(30)
         assert other.exitcode == 0
-    assert all(opened.is_revoked(name(NOW + 60, number)) for number in range(2_000))
+    assert all(opened.is_revoked(name(NOW + 60, number)) for number in range(600))
     opened.close()
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     """Reading it would end the process."""
     directory = tmp_path / "revoked.lmdb"
     opened = RevokedTokens(directory)
-    for number in range(1_000):
+    for number in range(300):
         opened.add(name(NOW + 60, number), NOW)
     opened.close()
     file = directory / "data.mdb"
