@@ -109,7 +109,7 @@ def _cost_nano(
 class StreamMeter:
     """Watches what a stream brings, and takes the next slice in time. One per streamed answer that counts output."""
 
-    __slots__ = ("_allowed", "_held", "_plan", "_ports", "_refusal", "_slice_cost", "_waiting", "_x")
+    __slots__ = ("_allowed", "_failure", "_held", "_plan", "_ports", "_refusal", "_slice_cost", "_waiting", "_x")
 
     def __init__(self, x: Exchange, plan: Plan, ports: Ports) -> None:
         self._x = x
@@ -124,6 +124,8 @@ class StreamMeter:
             self._slice_cost = _cost_nano(x, plan, target, 0, STREAM_SLICE, ports)
         self._waiting = False
         self._refusal: GatewayError | None = None
+        self._failure: GatewayError | None = None
+        """Why nobody could be asked the last time: what is held is still there, and the next time may be better."""
 
     def on_block(self) -> GatewayError | None:
         """Some of the answer is on its way to the client. Gives the error that ends it here, when a budget is dry."""
@@ -133,7 +135,7 @@ class StreamMeter:
         if self._refusal is None and not self._waiting:
             # A block may bring more than a slice.
             self._extend(1 + max(used - self._held, 0) // STREAM_SLICE)
-        return self._refusal if used >= self._held else None
+        return (self._refusal or self._failure) if used >= self._held else None
 
     def _extend(self, slices: int) -> None:
         x, plan = self._x, self._plan
@@ -143,7 +145,11 @@ class StreamMeter:
         # What passes a limit now holds back the next request; only budgets end what runs.
         grant.allowances = plan.running
         more = plan.amounts(0, slices * STREAM_SLICE, slices * self._slice_cost, more=True)
-        result = self._ports.counters.extend(grant, more)
+        try:
+            result = self._ports.counters.extend(grant, more)
+        except GatewayError as error:
+            self._failure = error
+            return
         if result is None or isinstance(result, Refused):
             self._on_result(result, slices)
         else:
@@ -153,10 +159,13 @@ class StreamMeter:
     async def _finish(self, result: Awaitable[Refused | None], slices: int) -> None:
         try:
             self._on_result(await result, slices)
+        except GatewayError as error:
+            self._failure = error
         finally:
             self._waiting = False
 
     def _on_result(self, refused: Refused | None, slices: int) -> None:
+        self._failure = None
         if refused is None:
             self._held += slices * STREAM_SLICE
         else:
@@ -172,7 +181,10 @@ def keep_alive(x: Exchange, ports: Ports) -> None:
     if grant is None or plan is None or not plan.expires:
         return
     grant.allowances = plan.running
-    result = ports.counters.extend(grant, plan.amounts(0, 0, 0, more=True))
+    try:
+        result = ports.counters.extend(grant, plan.amounts(0, 0, 0, more=True))
+    except GatewayError:
+        return  # nobody can be asked now; the reservation lives on for a while
     if result is not None and not isinstance(result, Refused):
         ports.spawn(_wait(result))
 
