@@ -420,8 +420,8 @@ def test_alerts_are_told_once(tmp_path: Path, hook: Hook) -> None:
 
 # -- kept by the admin API --------------------------------------------------------------------------------------------
 
-SERVED_S = 3.0
-"""A look at the database, one at the files a second later, and the workers' own time."""
+SERVED_S = 2.0
+"""A look at the database, and the workers' own time."""
 
 
 def _keep_budget(gateway: GatewayProcess, name: str, usd: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Final
 
@@ -202,10 +203,11 @@ class Administration:
         return self._environment.apply()
 
     def _keep_files(self) -> None:
-        """The process notices changed files by itself; here they are only written."""
+        """Write what changed, and have it served at once: the process notices files by itself, but only at rest."""
         told: str | None = None
         while self._files is not None and not self._stop.wait(POLL_S):
-            self._files.poll_once()
+            if self._files.poll_once():
+                self._serve_files()
             if self._files.problem != told:
                 told = self._files.problem
                 if told is not None:
@@ -241,6 +243,14 @@ class Administration:
                 raise_on_server(settings, spent, _unix_s)
         except (SQLAlchemyError, OSError, GatewayError) as error:
             self._log.warning("budgets cannot be compared with the ledger", error=type(error).__name__)
+
+    def _serve_files(self) -> None:
+        try:
+            reasons = self._environment.apply()
+        except (RuntimeError, TimeoutError, CancelledError):  # the process ends
+            return
+        for reason in reasons:
+            self._log.warning("what the database holds is not served", reason=reason)
 
     def _note_keys_used(self, keys: Mapping[str, int]) -> None:
         if self._keys is None:

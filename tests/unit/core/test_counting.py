@@ -1,30 +1,26 @@
-"""The words between limits and whoever keeps their numbers."""
+"""The words of counting: what adapters and the pipeline take for granted about them."""
 
 from __future__ import annotations
 
-import pytest
-
-from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind, Refused
-
-
-def test_an_allowance_is_hard_and_for_ever_unless_it_says_otherwise() -> None:
-    allowance = Allowance("requests:acme", Kind.SLIDING, 10, period_s=60)
-    assert allowance.is_hard
-    assert allowance.ends_at == float("inf")
-    with pytest.raises(AttributeError):
-        allowance.limit = 11  # type: ignore[misc]
+from gatewright.core.cells import CELL_S, CELLS
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind
 
 
-def test_a_grant_holds_as_much_of_each_allowance_as_was_asked() -> None:
-    allowances = (Allowance("a", Kind.SLIDING, 10, period_s=60), Allowance("b", Kind.BUDGET, 100))
-    grant = Grant(allowances, [1, 20], [9, 80], [4, 5])
-    assert (grant.amounts, grant.left, grant.marks, grant.gone) == ([1, 20], [9, 80], [4, 5], None)
+def test_an_allowance_is_hard_and_without_end_unless_it_says_otherwise() -> None:
+    allowance = Allowance("k", Kind.BUDGET, 5)
+    assert (allowance.is_hard, allowance.ends_at, allowance.period_s) == (True, float("inf"), 0.0)
 
 
-def test_kinds_stay_what_they_are_in_tables_that_outlive_versions() -> None:
-    assert [(kind.name, kind.value) for kind in Kind] == [("SLIDING", 0), ("BUDGET", 1), ("CONCURRENT", 2)]
-    assert (SLICES, RESERVED_S) == (16, 120.0)
+def test_equal_allowances_are_one_key_of_a_table() -> None:
+    assert len({Allowance("k", Kind.SLIDING, 5, 60.0), Allowance("k", Kind.SLIDING, 5, 60.0)}) == 1
 
 
-def test_a_refusal_says_which_and_how_long() -> None:
-    assert Refused(index=1, left=0, wait_s=2.5) == Refused(1, 0, 2.5)
+def test_a_reservation_outlives_what_keeps_it_alive() -> None:
+    """Exchanges extend every `RESERVED_S / 3` seconds; two calls may be lost."""
+    assert (CELLS - 1) * CELL_S == RESERVED_S
+    assert RESERVED_S / 3 >= CELL_S
+    assert SLICES > 1
+
+
+def test_a_grant_has_forgotten_nothing_yet() -> None:
+    assert Grant((), [], [], []).gone is None

@@ -1,0 +1,66 @@
+"""Who shares an allowance."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatewright.core.exchange import Consumer, Exchange
+from gatewright.pipeline.grouping import By, Grouping
+
+
+def exchange(path: str = "acme/search/indexer", **members: object) -> Exchange:
+    x = Exchange("req_1", None, {b"x-project": b"blue"}, b"{}", 0.0)
+    x.consumer = Consumer(path, key_id="gw-1", issuer="corp", claims={"department": "law", "level": 3})
+    x.user, x.published_model = "anna", "m"
+    for name, value in members.items():
+        setattr(x, name, value)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("by", "name", "is_fixed"),
+    [
+        ("consumer", "acme/search/indexer", True),
+        ("organisation", "acme", True),
+        ("team", "acme/search", True),
+        ("user", "acme/search/indexer:anna", False),
+        ("key", "gw-1", False),
+        ("issuer", "corp", True),
+        ("model", ":m", True),
+        ("consumer_and_model", "acme/search/indexer:m", True),
+        ("all", "", True),
+    ],
+)
+def test_levels(by: By, name: str, is_fixed: bool) -> None:
+    grouping = Grouping(by)
+    assert (grouping.name(exchange()), grouping.is_fixed) == (name, is_fixed)
+    assert Grouping(by, per_model=True).name(exchange()) == f"{name}:m"
+    assert grouping.is_consumer == (by == "consumer")
+
+
+def test_a_path_of_one_level_is_its_own_team_and_organisation() -> None:
+    assert [Grouping(by).name(exchange("anonymous")) for by in ("organisation", "team")] == ["anonymous"] * 2
+
+
+def test_a_key_of_the_configuration_counts_for_its_consumer() -> None:
+    assert Grouping("key").name(exchange(consumer=Consumer("acme/a"))) == "acme/a"
+
+
+@pytest.mark.parametrize(
+    ("expression", "name"),
+    [
+        ('jwt.department + "!"', "law!"),
+        ('request.headers["x-project"]', "blue"),
+        ("jwt.missing", "(unknown)"),
+        ("jwt.level", "3"),
+    ],
+)
+def test_expressions(expression: str, name: str) -> None:
+    grouping = Grouping("consumer", expression)
+    assert grouping.name(exchange()) in (name, f"{float(3)!r}" if name == "3" else name)
+    assert not grouping.is_fixed
+    assert not grouping.is_consumer
+
+
+def test_an_expression_may_be_split_by_model() -> None:
+    assert Grouping("all", "jwt.department", per_model=True).name(exchange()) == "law:m"
