@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ import pytest
 
 from gatewright.config.documents import Gateway
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange
+from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.ports import Ports
+from gatewright.core.surface import Surface
 from gatewright.filters import FILTERS
 from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
@@ -358,5 +360,37 @@ def test_an_upstreams_own_words_and_its_wish_to_wait_reach_the_client() -> None:
         assert client.status == 429
         assert client.body == b'{"their": 1}'
         assert b"retry-after: 2\r\nretry-after-ms: 1200\r\n" in client.head
+
+    in_a_world(body)
+
+
+class _Endpoints:
+    """What is served besides models."""
+
+    def find(self, path: bytes) -> Any:
+        return (
+            SimpleNamespace(surface=Surface("oauth_token", b"POST", path, "oauth")) if path == b"/oauth/token" else None
+        )
+
+    async def answer(self, endpoint: Any, request: Request, x: Exchange, address: str) -> Reply:
+        x.error = GatewayError(Kind.UNAUTHENTICATED, f"invalid_client: {address}", status=401)
+        return Reply(401, b"{}", headers=((b"cache-control", b"no-store"),))
+
+
+def test_endpoints_besides_models() -> None:
+    async def body(world: World) -> None:
+        assert (await world.ask(path=b"/oauth/token")).status == 404
+        assert world.plane.snapshot is not None
+        endpoints: Any = _Endpoints()
+        world.plane.use(world.plane.snapshot, 1, endpoints)
+        client = await world.ask(path=b"/oauth/token")
+        assert client.status == 401
+        assert b"cache-control: no-store\r\n" in client.head
+        x = world.records[-1]
+        assert x.surface is not None
+        assert (x.surface.name, x.status, str(x.error)) == ("oauth_token", 401, "invalid_client: 192.0.2.1")
+        assert world.booked == []
+        assert (await world.ask()).status == 200
+        assert not world.faults
 
     in_a_world(body)
