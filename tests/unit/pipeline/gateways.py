@@ -15,6 +15,7 @@ from gatewright.pipeline.build import build_snapshot
 from gatewright.pipeline.filters import Filter, FilterType
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 from gatewright.pipeline.snapshot import Snapshot
+from gatewright.store.memory import MemoryCounters
 from gatewright.testing.clock import FakeClock
 
 
@@ -47,17 +48,6 @@ HOST: ProviderType[Any] = ProviderType("host", HostConfig, build, "A host.")
 CLAUDE: ProviderType[Any] = ProviderType("claude", HostConfig, build_claude, "A host of another dialect.")
 
 
-class NoCounters:
-    def take(self, key: str, amount: float, capacity: float, per_s: float) -> float:
-        return 0.0
-
-    def give(self, key: str, amount: float, capacity: float, per_s: float) -> None:
-        return None
-
-    def left(self, key: str, capacity: float, per_s: float) -> float:
-        return capacity
-
-
 class Answer:
     """An upstream's answer, whole or a stream nobody reads."""
 
@@ -85,7 +75,9 @@ class World:
         self.spawned = 0
         self.sent: list[tuple[str, bytes]] = []
         self.script: list[Answer | BaseException] = []
-        self.ports = Ports(counters=NoCounters(), now=self.clock, random=lambda: next(self.chances), spawn=self._spawn)
+        self.ports = Ports(
+            counters=MemoryCounters(self.clock), now=self.clock, random=lambda: next(self.chances), spawn=self._spawn
+        )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
         self.spawned += 1

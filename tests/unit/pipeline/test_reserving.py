@@ -1,120 +1,282 @@
-"""How a stream takes its slices: in time, once at a time, and to the last token of what it holds."""
+"""Reserve, extend, settle: an exchange against real counters in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
+from gateways import Answer, World, document
 
-from gatewright.core.counting import Refused
+from gatewright.core.counting import Allowance, Grant
+from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
+from gatewright.core.usage import Usage
+from gatewright.dialects.openai import CHAT
+from gatewright.filters.budget import BUDGET
+from gatewright.filters.rate_limit import RATE_LIMIT
 from gatewright.pipeline.estimates import STREAM_SLICE
-from gatewright.pipeline.reserving import StreamMeter, keep_alive
+from gatewright.pipeline.lifecycle import open_exchange, settle
+from gatewright.pipeline.missing_usage import look_at
+from gatewright.pipeline.reserving import StreamMeter, keep_alive, total_cost, total_usage
+from gatewright.store.memory import MemoryCounters
 
-PIECE = 64
-AWAY = GatewayError(Kind.OVERLOADED, "nobody can be asked")
-
-
-class Asked:
-    """Counters that answer extensions as they are told, and note how often they were asked."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.count = 0
-
-    def extend(self, grant: Any, amounts: list[int]) -> Any:
-        self.count += 1
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, GatewayError):
-            raise answer
-        return answer
+USD_PER_TOKEN = 0.00001
+CATALOGUE = {
+    "host/a-model": {"kind": "chat", "prices": {"input": "10", "output": "10"}},
+    "host/b-model": {"kind": "chat", "prices": {"input": "1", "output": "1"}},
+}
+BODY = b'{"model":"m","messages":[],"max_tokens":100000,"stream":true}'
 
 
-def build_meter(counters: Asked) -> tuple[Exchange, StreamMeter, Any]:
-    x = Exchange("id", None, {}, b"", 0.0)
-    x.stream = True
-    x.grant = SimpleNamespace(allowances=())  # type: ignore[assignment]
-    plan: Any = SimpleNamespace(
-        counts_cost=False,
-        running=(),
-        expires=True,
-        amounts=lambda *_, more: [0],
-        refusals=[lambda refused: GatewayError(Kind.QUOTA_EXCEEDED, "It is used up.", code="insufficient_quota")],
-    )
-    x.plan = plan
-    ports: Any = SimpleNamespace(counters=counters, spawn=asyncio.ensure_future)
-    return x, StreamMeter(x, plan, ports), ports
+class Later(MemoryCounters):
+    """The same, from another machine: everything is answered later."""
+
+    def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Any:
+        return self._later(super().reserve(allowances, amounts))
+
+    def extend(self, grant: Grant, amounts: list[int]) -> Any:
+        return self._later(super().extend(grant, amounts))
+
+    async def _later(self, result: Any) -> Any:
+        await asyncio.sleep(0)
+        return result
 
 
-def bring(x: Exchange, meter: StreamMeter, until: int) -> tuple[int, GatewayError | None]:
-    """Let pieces come until so many tokens are there, or an error ends it; gives how many, and the error."""
-    while x.text_pieces < until:
-        x.text_pieces += PIECE
-        x.bytes_out = x.text_looked_at = x.bytes_out + 1
-        if (error := meter.on_block()) is not None:
-            return int(x.text_pieces), error
-    return int(x.text_pieces), None
+class Books:
+    """A gateway with policies, whose counters can be asked."""
+
+    def __init__(self, *policies: dict[str, Any], remote: bool = False) -> None:
+        self.world = World(*[0.0] * 50)
+        self.counters = (Later if remote else MemoryCounters)(self.world.clock)
+        self.tasks: list[Awaitable[Any]] = []
+        self.world.ports = msgspec.structs.replace(
+            self.world.ports, counters=self.counters, wall=self.world.clock, spawn=self._spawn
+        )
+        config = document(catalogue=CATALOGUE, policies=list(policies))
+        config["models"]["cheap"] = {"targets": [{"provider": "a", "model": "b-model"}]}
+        self.snapshot = self.world.snapshot(config, BUDGET, RATE_LIMIT)
+
+    def _spawn(self, coroutine: Any) -> Any:
+        task = asyncio.ensure_future(coroutine)
+        self.tasks.append(task)
+        return task
+
+    def open(self, body: bytes = BODY) -> Exchange:
+        x = self.world.exchange(self.snapshot, body)
+        x.dialect = CHAT
+        self.world.script.append(Answer(body=None))
+        asyncio.run(open_exchange(x, CHAT, self.world.ports, self.world.send))
+        return x
+
+    def used(self, x: Exchange) -> list[int]:
+        return self.counters.used(x.plan.allowances)
+
+    def settle(self, x: Exchange, usage: Usage | None) -> None:
+        x.usage, x.finished_s, x.is_complete = usage, self.world.clock(), True
+        settle(x, self.world.ports)
 
 
-def test_slice_is_taken_when_half_of_the_last_is_used() -> None:
-    counters = Asked(None)
-    x, meter, _ = build_meter(counters)
-    assert bring(x, meter, STREAM_SLICE // 2) == (STREAM_SLICE // 2, None)
-    assert counters.count == 0
-    bring(x, meter, STREAM_SLICE // 2 + PIECE)
-    assert counters.count == 1
-    assert bring(x, meter, 4 * STREAM_SLICE) == (4 * STREAM_SLICE, None)
-    assert counters.count == 4
+def budget(usd: float, name: str = "b", **config: Any) -> dict[str, Any]:
+    return {"filter": "budget", "name": name, "config": {"usd": usd, "per": "total", **config}}
 
 
-def test_refused_stream_uses_what_it_holds_and_asks_no_more() -> None:
-    counters = Asked(Refused(0, 0, float("inf")))
-    x, meter, _ = build_meter(counters)
-    used, error = bring(x, meter, 4 * STREAM_SLICE)
-    assert used == STREAM_SLICE
-    assert error is not None
-    assert (error.kind, error.code) == (Kind.QUOTA_EXCEEDED, "insufficient_quota")
-    assert counters.count == 1
+def limit(**config: Any) -> dict[str, Any]:
+    return {"filter": "rate_limit", "config": config}
 
 
-def test_stream_that_can_ask_nobody_uses_what_it_holds() -> None:
-    x, meter, _ = build_meter(Asked(AWAY))
-    assert bring(x, meter, 4 * STREAM_SLICE) == (STREAM_SLICE, AWAY)
+def bring(x: Exchange, tokens: int) -> None:
+    """So much of a stream has come, in one block."""
+    block = b'data: {"content":"abcd"}\n\n' * tokens
+    x.bytes_out += len(block)
+    look_at(x, block)
 
 
-def test_stream_goes_on_when_somebody_can_be_asked_again() -> None:
-    x, meter, _ = build_meter(Asked(AWAY, AWAY, None))
-    assert bring(x, meter, 2 * STREAM_SLICE) == (2 * STREAM_SLICE, None)
+@pytest.mark.parametrize("remote", [False, True])
+def test_first_slice_is_held_and_what_was_used_stays(remote: bool) -> None:
+    books = Books(limit(requests=9, output_tokens=10_000, concurrent=2), budget(1.0), remote=remote)
+    x = books.open()
+    requests, output, concurrent, cost = books.used(x)
+    assert (requests, output, concurrent) == (1, STREAM_SLICE, 1)
+    assert cost == pytest.approx((STREAM_SLICE + len(BODY) / 3) * 10_000, rel=0.01)
+    books.settle(x, Usage(input_total=9, output_total=70))
+    assert books.used(x) == [1, 70, 0, 79 * 10_000]
+    assert x.budgets is not None
+    assert [used for _, used in x.budgets] == [79 * 10_000]
 
 
-@pytest.mark.parametrize("last", [None, AWAY], ids=["granted", "away"])
-def test_stream_waits_for_an_answer_once_at_a_time(last: GatewayError | None) -> None:
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        answer = loop.create_future()
-        counters = Asked(answer, None)
-        x, meter, _ = build_meter(counters)
-        bring(x, meter, STREAM_SLICE - PIECE)
-        assert counters.count == 1
-        if last is None:
-            answer.set_result(None)
-        else:
-            answer.set_exception(last)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        # Asked again only where nobody answered.
-        assert bring(x, meter, STREAM_SLICE) == (STREAM_SLICE, None)
-        assert counters.count == (1 if last is None else 2)
-
-    asyncio.run(run())
+def test_all_or_none() -> None:
+    books = Books(limit(requests=9, concurrent=2), budget(0.000001))
+    with pytest.raises(GatewayError) as refused:
+        books.open()
+    assert refused.value.kind is Kind.QUOTA_EXCEEDED
+    assert books.world.sent == []
+    key = [Allowance("rate_limit#0:anonymous:requests/minute", CountKind.SLIDING, 9, 60.0)]
+    assert books.counters.used(key) == [0]
 
 
-def test_reservation_is_kept_alive_as_far_as_somebody_can_be_asked() -> None:
-    counters = Asked(AWAY, None)
-    x, _, ports = build_meter(counters)
-    keep_alive(x, ports)
-    keep_alive(x, ports)
-    assert counters.count == 2
+def test_failed_exchange_gives_back_all_but_its_request() -> None:
+    books = Books(limit(requests=9, tokens=100_000, concurrent=1), budget(1.0))
+    x = books.world.exchange(books.snapshot, BODY)
+    x.dialect = CHAT
+    books.world.script.append(Answer(status=400, body=b"{}"))
+    with pytest.raises(GatewayError) as failed:
+        asyncio.run(open_exchange(x, CHAT, books.world.ports, books.world.send))
+    x.error = failed.value
+    settle(x, books.world.ports)
+    assert books.used(x) == [1, 0, 0, 0]
+    settle(x, books.world.ports)
+    assert books.used(x) == [1, 0, 0, 0], "a second time does nothing"
+
+
+# -- while it streams -------------------------------------------------------------------------------------------------
+
+
+def test_next_slice_is_taken_when_half_of_the_last_is_used() -> None:
+    books = Books(limit(output_tokens=100_000))
+    x = books.open()
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    bring(x, STREAM_SLICE // 2 - 10)
+    assert meter.on_block() is None
+    assert books.used(x) == [STREAM_SLICE]
+    bring(x, 20)
+    assert meter.on_block() is None
+    assert books.used(x) == [2 * STREAM_SLICE]
+
+
+def test_a_block_that_brings_more_than_a_slice_takes_as_many_as_it_needs() -> None:
+    books = Books(limit(output_tokens=100_000))
+    x = books.open()
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    bring(x, 5 * STREAM_SLICE)
+    assert meter.on_block() is None
+    assert books.used(x)[0] > 5 * STREAM_SLICE
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_budget_ends_a_stream_when_what_it_paid_is_used(remote: bool) -> None:
+    books = Books(budget(1.5 * STREAM_SLICE * USD_PER_TOKEN), remote=remote)
+    x = books.open()
+    meter = StreamMeter(x, x.plan, books.world.ports)
+
+    books.tasks.clear()
+
+    async def stream() -> list[GatewayError | None]:
+        told = []
+        for _ in range(9):
+            bring(x, 64)
+            told.append(meter.on_block())
+            await asyncio.gather(*books.tasks)
+        return told
+
+    told = asyncio.run(stream())
+    assert told[:7] == [None] * 7
+    assert told[7] is not None
+    assert told[7].kind is Kind.QUOTA_EXCEEDED
+    assert "ended here" in told[7].message
+
+
+def test_what_is_dry_already_ends_with_the_block_that_finds_it() -> None:
+    books = Books(budget(1.5 * STREAM_SLICE * USD_PER_TOKEN))
+    x = books.open()
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    bring(x, 3 * STREAM_SLICE)
+    assert meter.on_block() is not None
+
+
+def test_a_limit_that_is_passed_holds_back_the_next_request_not_this_one() -> None:
+    books = Books(limit(output_tokens=STREAM_SLICE))
+    x = books.open()
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    for _ in range(5):
+        bring(x, STREAM_SLICE)
+        assert meter.on_block() is None
+    with pytest.raises(GatewayError) as refused:
+        books.open()
+    assert refused.value.kind is Kind.RATE_LIMITED
+
+
+def test_what_the_client_allows_is_all_that_is_held() -> None:
+    books = Books(limit(output_tokens=100_000))
+    x = books.open(BODY.replace(b"100000", b"40"))
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    bring(x, 60)
+    assert meter.on_block() is None
+    assert books.used(x) == [40]
+
+
+def test_long_exchanges_keep_what_they_hold_and_dead_ones_do_not() -> None:
+    books = Books(limit(concurrent=2), budget(1.0))
+    living, dead = books.open(), books.open()
+    for _ in range(6):
+        books.world.clock.advance(40.0)
+        keep_alive(living, books.world.ports)
+    concurrent, cost = books.used(living)
+    assert concurrent == 1
+    assert cost == living.grant.amounts[1]  # type: ignore[union-attr]
+    assert dead.grant is not None
+
+
+# -- dry --------------------------------------------------------------------------------------------------------------
+
+
+def test_another_model_answers_and_its_cost_is_counted_too() -> None:
+    books = Books(budget(0.0001, when_dry="cheap"))
+    x = books.open()
+    assert (x.published_model, x.target.model, bytes(x.fields["model"])) == ("cheap", "b-model", b'"cheap"')
+    books.settle(x, Usage(input_total=0, output_total=1_000))
+    assert books.used(x) == [1_000 * 1_000]
+
+
+def test_each_budget_that_is_dry_sends_on_once() -> None:
+    books = Books(budget(0.0001, when_dry="cheap"), budget(0.00001, "other", when_dry="cheap"))
+    assert books.open().published_model == "cheap"
+    books = Books(budget(0.0001, when_dry="cheap"), budget(0.00001, "other"))
+    with pytest.raises(GatewayError, match="`other`"):
+        books.open()
+
+
+def test_unknown_prices() -> None:
+    unknown = {"filter": "budget", "name": "b", "config": {"usd": 1.0}}
+    books = Books(unknown)
+    config = document(policies=[unknown])
+    snapshot = books.world.snapshot(config, BUDGET, RATE_LIMIT)
+    x = books.world.exchange(snapshot, BODY)
+    x.dialect = CHAT
+    with pytest.raises(GatewayError, match="no known price"):
+        asyncio.run(open_exchange(x, CHAT, books.world.ports, books.world.send))
+
+
+# -- sums -------------------------------------------------------------------------------------------------------------
+
+
+class _Past:
+    def __init__(self, usage: Usage | None, cost: int | None) -> None:
+        self.usage, self.cost_femto_usd = usage, cost
+
+
+def test_sums_are_of_all_attempts() -> None:
+    x = Exchange("req_1", None, {}, b"", 0.0)
+    assert (total_usage(x), total_cost(x)) == (None, 0)
+    x.past = [_Past(Usage(input_total=9, output_total=1), 30), _Past(None, None)]
+    usage = total_usage(x)
+    assert usage is not None
+    assert (usage.input_total, usage.output_total, total_cost(x)) == (9, 1, 30)
+    x.usage, x.cost_femto_usd = Usage(input_total=8, output_total=5), 12
+    usage = total_usage(x)
+    assert usage is not None
+    assert (usage.input_total, usage.output_total, total_cost(x)) == (17, 6, 42)
+
+
+def test_refusals_say_when_it_frees() -> None:
+    books = Books(limit(requests=1))
+    books.open()
+    with pytest.raises(GatewayError) as refused:
+        books.open()
+    names = [name for name, _ in refused.value.headers]
+    assert b"x-ratelimit-limit-requests" in names
+    assert refused.value.retry_after_s is not None
+    assert 0 < refused.value.retry_after_s <= 68.0
