@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from gatewright.cli.exits import Exit, Failure
 from gatewright.cli.loading import read_files
 from gatewright.cli.output import print_json, print_line
-from gatewright.cli.state import default_state_dir, running_state_dirs, state_root
+from gatewright.cli.state import default_state_dir, has_database_elsewhere, running_state_dirs, state_root
 from gatewright.config.database import Database
 from gatewright.config.problems import InvalidConfig
 from gatewright.store.database import FILE, UnusableDatabase, migrate, open_database, status
@@ -46,6 +46,10 @@ def opened(
     With `current` a database that this version has yet to migrate is refused.
     """
     document, directory = place(config, state)
+    if config is None and has_database_elsewhere(directory):
+        # Its SQLite file, if there is one, is of before: a key that is made there would never hold.
+        hint = "name its configuration with -c, where `database.url` says which"
+        raise Failure(f"the gateway of {directory} keeps its database elsewhere", code=Exit.USAGE, hint=hint)
     try:
         engine = open_database(
             None if document.url is None else document.url.reveal(),

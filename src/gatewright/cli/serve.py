@@ -25,7 +25,7 @@ from gatewright.cli.loading import Checked, check_loaded, read_files
 from gatewright.cli.models import published_rows
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.output import is_terminal, print_note
-from gatewright.cli.state import StateLock, default_state_dir
+from gatewright.cli.state import StateLock, default_state_dir, note_database
 from gatewright.config.documents import Gateway
 from gatewright.config.transport import encode
 from gatewright.control.managed_sources import (
@@ -162,6 +162,7 @@ def run(checked: Checked, control: tuple[str, ...], workers: int, state: Path, s
     for warning in checked.warnings:
         log.warning(str(warning))
     document = checked.served
+    note_database(state, is_elsewhere=document.database.url is not None)
     plan = Plan(
         document=encode(document),
         listen=document.listen,

@@ -15,6 +15,8 @@ from typing import Final
 from gatewright.cli.exits import Failure
 
 PID_FILE: Final = "gatewright.pid"
+_ELSEWHERE: Final = "database-elsewhere"
+"""A file that stands in the state directory of a gateway whose database is not there."""
 
 
 def state_root() -> Path:
@@ -33,6 +35,23 @@ def default_state_dir(listen: str) -> Path:
 def running_state_dirs() -> list[Path]:
     """The default state directories whose gateways run now."""
     return sorted(file.parent for file in state_root().glob(f"*/{PID_FILE}") if running_pid(file.parent) is not None)
+
+
+def note_database(directory: Path, *, is_elsewhere: bool) -> None:
+    """Leave word for commands that are told the directory alone: its gateway's database is another than the file there.
+
+    Called by a gateway when it starts.
+    """
+    file = directory / _ELSEWHERE
+    if is_elsewhere:
+        file.write_text("The database is at the `database.url` of the configuration.\n")
+    else:
+        file.unlink(missing_ok=True)
+
+
+def has_database_elsewhere(directory: Path) -> bool:
+    """Whether the last gateway that used this directory kept its database elsewhere."""
+    return (directory / _ELSEWHERE).exists()
 
 
 class StateLock:

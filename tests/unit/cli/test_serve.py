@@ -55,6 +55,24 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def test_commands_are_told_that_the_database_is_elsewhere(
+    config: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@db.invalid/x")
+    plain = config.read_text()
+    config.write_text(plain + 'database: {url: "${env:DATABASE_URL}"}\n')
+    assert run(["serve", "-c", str(config)]) == 0
+    state = ["--state", str(default_state_dir("127.0.0.1:7001"))]
+    for command in (["keys", "create", "acme/search/indexer"], ["usage"], ["database", "status"]):
+        assert run([*command, *state]) == 2
+        told = capsys.readouterr().err
+        assert "keeps its database elsewhere" in told
+        assert "-c" in told
+    config.write_text(plain)
+    assert run(["serve", "-c", str(config)]) == 0
+    assert run(["keys", "create", "acme/search/indexer", *state]) == 0
+
+
 def test_a_file_is_served_as_written(config: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "-c", str(config), "--workers", "3"]) == 0
     (plan,) = plans
