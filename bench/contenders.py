@@ -196,13 +196,16 @@ def gatewright_config(upstreams: Upstreams, listen: int, admin: int, *, full: bo
     return config
 
 
-def _launch_gatewright(*, full: bool, log: bool = False, api: str = "chat") -> Callable[[Stage], Launch]:
+def _launch_gatewright(
+    *, full: bool, log: bool = False, api: str = "chat", workers: int = 1
+) -> Callable[[Stage], Launch]:
     def launch(stage: Stage) -> Launch:
         listen, admin = free_port(), free_port()
         config = gatewright_config(stage.upstreams, listen, admin, full=full, log=log)
         path = traffic.write(stage.directory / "gatewright.yaml", json.dumps(config, indent=1))
         state = stage.directory / "state"
-        argv = [_gatewright_program(), "serve", "--config", str(path), "--state", str(state), "--workers", "1"]
+        argv = [_gatewright_program(), "serve", "--config", str(path), "--state", str(state)]
+        argv += ["--workers", str(workers)]
         headers = (("Authorization", f"Bearer {KEY}"),) if full else ()
         plain = Target(listen, "assistant", headers, api=api)
         return Launch([Command(argv)], plain, Target(listen, "narrator", headers, api=api))
@@ -264,6 +267,15 @@ OWN: tuple[Contender, ...] = (
         "Gatewright, the same + access log",
         "gatewright",
         _launch_gatewright(full=True, log=True),
+        _gatewright_version,
+        _gatewright_missing,
+        kinds=("throughput",),
+    ),
+    Contender(
+        "gatewright-two",
+        "Gatewright, the same, two workers on the core",
+        "gatewright",
+        _launch_gatewright(full=True, workers=2),
         _gatewright_version,
         _gatewright_missing,
         kinds=("throughput",),

@@ -11,6 +11,8 @@ from bench.translation import IN_PROCESS
 
 JUDGED = "gatewright-full"
 """Promises are kept with key authentication and every filter on, or not at all."""
+TWO_WORKERS = "gatewright-two"
+"""The same with two workers, which share their counters."""
 TRANSLATED = "gatewright-translated"
 """The same, with a client of another API than the upstream's."""
 
@@ -54,6 +56,13 @@ def _throughput(run: Run) -> Iterable[Hold]:
         share,
         lambda value: f"{value:.2f} ×{per_cpu}",
         lambda value: value >= 0.40,
+    )
+    yield _hold(
+        "the same with two workers that share their counters, per core",
+        "≥ 0.30 ×",
+        _ratio(run, "rps_1kb", "nginx", TWO_WORKERS),
+        lambda value: f"{value:.2f} ×",
+        lambda value: value >= 0.30,
     )
     router = _fastest(run, "router")
     yield _hold(

@@ -190,7 +190,15 @@ def test_contenders_are_chosen_by_the_command_line() -> None:
     def names(*argv: str, with_peers: bool = False) -> list[str]:
         return [one.name for one in command.choose_contenders(command.parse_arguments(argv), with_peers)]
 
-    own = ["nginx", "haproxy", "gatewright", "gatewright-full", "gatewright-log", "gatewright-translated"]
+    own = [
+        "nginx",
+        "haproxy",
+        "gatewright",
+        "gatewright-full",
+        "gatewright-log",
+        "gatewright-two",
+        "gatewright-translated",
+    ]
     assert names() == own
     assert names(with_peers=True) == [*own, *(one.name for one in peers.PEERS)]
     assert names("--gateways", "litellm,nginx") == ["nginx", "litellm"]
