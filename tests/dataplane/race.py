@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
 import msgspec
-from books import read_rows
 from redis.asyncio import Redis
 from suite import build_config, render_call
 
@@ -26,8 +26,6 @@ from gatewright.store.shared import SharedCounters
 from gatewright.testing import answers
 from gatewright.testing.gateway import GatewayProcess
 
-MODEL: Final = "raced"
-BUDGET: Final = "race"
 CONSUMER: Final = "acme/search/indexer"
 INPUT_NANO: Final = 1_000
 OUTPUT_NANO: Final = 10_000
@@ -51,14 +49,17 @@ def cost_of(output_tokens: int) -> int:
     return PROMPT * INPUT_NANO + output_tokens * OUTPUT_NANO
 
 
-def build_race(provider_url: str, usd: float, counters: dict[str, Any] | None) -> dict[str, Any]:
-    """A gateway's configuration with one budget for the only consumer."""
+def build_race(provider_url: str, budgets: Mapping[str, float], counters: dict[str, Any] | None) -> dict[str, Any]:
+    """A gateway's configuration: models, each with a budget of its name and so many dollars, for the only consumer."""
     prices = {"openai_compatible/up": {"kind": "chat", "prices": {"input": "1", "output": "10"}}}
-    policy = {"filter": "budget", "name": BUDGET, "config": {"usd": usd, "per": "total"}}
+    policies = [
+        {"filter": "budget", "name": name, "on": {"models": [name]}, "config": {"usd": usd, "per": "total"}}
+        for name, usd in budgets.items()
+    ]
     return build_config(
         {"up": {"url": provider_url, "timeouts": {"first_byte_s": 60.0, "idle_s": 60.0}}},
-        {MODEL: {"targets": [{"provider": "up", "model": "up"}]}},
-        policies=[policy],
+        {name: {"targets": [{"provider": "up", "model": "up"}]} for name in budgets},
+        policies=policies,
         catalogue=prices,
         **({} if counters is None else {"counters": counters}),
     )
@@ -83,7 +84,8 @@ class Made:
 class Provider:
     """Answers of exactly the length that the request names: `{"role": "user", "content": "ID LENGTH"}`.
 
-    A stream sends its first piece and waits for `gate`; then one piece every `pace_s`.
+    `made` is what it did for whom, since the last `begin`. A stream sends its first piece and waits for `gate`; then it
+    sends one piece every `pace_s`.
     """
 
     pace_s: float = 0.02
@@ -100,6 +102,13 @@ class Provider:
         self._piece, self._usage = word, msgspec.json.decode(usage)
         self._head = answers.render_head(200, [*answers.STREAM_HEADERS, ("transfer-encoding", "chunked")])
         self._whole = msgspec.json.decode(answers.chat_completion("up"))
+
+    def begin(self) -> None:
+        """Begin anew: another race."""
+        assert not self.running, "an answer of the last race is still being made"
+        self.made = {}
+        self.most_running = 0
+        self.gate = asyncio.Event()
 
     @property
     def spent(self) -> int:
@@ -180,6 +189,7 @@ class Provider:
 class Ask:
     """One request of the crowd."""
 
+    model: str
     name: str
     length: int
     is_stream: bool = True
@@ -188,7 +198,7 @@ class Ask:
     def render(self) -> bytes:
         more = {} if self.allowed is None else {"max_tokens": self.allowed}
         message = {"role": "user", "content": f"{self.name} {self.length}"}
-        body = {"model": MODEL, "stream": self.is_stream, "messages": [message], **more}
+        body = {"model": self.model, "stream": self.is_stream, "messages": [message], **more}
         return render_call(body, headers=b"X-Request-Id: %s\r\nConnection: close\r\n" % self.name.encode())
 
 
@@ -252,7 +262,7 @@ async def race(gateways: Sequence[GatewayProcess], provider: Provider, asks: Ite
 
 
 async def drain(
-    gateways: Sequence[GatewayProcess], provider: Provider, prefix: str, at_once: int = 8, length: int = 100
+    gateways: Sequence[GatewayProcess], provider: Provider, model: str, at_once: int = 8, length: int = 100
 ) -> list[Seen]:
     """Ask for whole answers until every gateway refuses: so money that is there can be used."""
     seen: list[Seen] = []
@@ -260,7 +270,10 @@ async def drain(
     for size, crowd in ((length, at_once), (length // 10, 1)):
         refused = 0
         while refused < len(gateways):
-            asks = [Ask(f"{prefix}-{size}-{len(seen) + n}", size, is_stream=False, allowed=size) for n in range(crowd)]
+            asks = [
+                Ask(model, f"{model}-drain-{size}-{len(seen) + n}", size, is_stream=False, allowed=size)
+                for n in range(crowd)
+            ]
             lot = await asyncio.gather(
                 *(ask(gateways[(len(seen) + n) % len(gateways)], asked) for n, asked in enumerate(asks))
             )
@@ -272,28 +285,28 @@ async def drain(
 # -- what the books say -----------------------------------------------------------------------------------------------
 
 
-def allowance_of(usd: float) -> Allowance:
-    """The counter that the budget of the race is."""
+def allowance_of(budget: str, usd: float) -> Allowance:
+    """The counter that a budget of the race is."""
     window = window_at("total", time())
     limit = round(usd * 1_000_000_000)
-    group = BudgetGroup(BUDGET, CONSUMER, window.name, window.ends_at, limit)
+    group = BudgetGroup(budget, CONSUMER, window.name, window.ends_at, limit)
     return Allowance(group.key, Kind.BUDGET, limit, ends_at=window.ends_at)
 
 
-def counted_in_file(gateway: GatewayProcess, usd: float) -> int:
+def counted_in_file(gateway: GatewayProcess, allowance: Allowance) -> int:
     """Settled and reserved, in the counters that the workers of a machine share."""
     counters = SharedCounters(gateway.state / "counters", time)
     try:
-        return counters.used([allowance_of(usd)])[0]
+        return counters.used([allowance])[0]
     finally:
         counters.close()
 
 
-async def counted_on_server(url: str, usd: float) -> tuple[int, int]:
+async def counted_on_server(url: str, allowance: Allowance) -> tuple[int, int]:
     """Settled, and reserved, on the counters' server."""
     client = Redis.from_url(url, protocol=2, decode_responses=True)
     try:
-        row = await client.hgetall(shape_of(allowance_of(usd), "gatewright").name)
+        row = await client.hgetall(shape_of(allowance, "gatewright").name)
     finally:
         await client.aclose()
     numbers = {str(name): int(value) for name, value in row.items()}
@@ -313,24 +326,27 @@ class Row:
     is_estimated: bool
 
 
-async def booked(gateways: Sequence[GatewayProcess], count: int, within_s: float = 20.0) -> dict[str, Row]:
-    """The ledgers of all together, once they hold so many exchanges."""
+async def booked(gateways: Sequence[GatewayProcess], names: Set[str], within_s: float = 20.0) -> dict[str, Row]:
+    """What the ledgers of all say together of these exchanges, once all are there."""
     end = time() + within_s
     while True:
-        rows = {row["id"]: row for gateway in gateways for row in _read_ledger(gateway.state)}
-        if len(rows) >= count:
+        found = [row for gateway in gateways for row in _read_ledger(gateway.state)]
+        rows = {row["id"]: row for row in found}
+        assert len(rows) == len(found), "an exchange is booked twice"
+        if missing := names - rows.keys():
+            assert time() < end, f"{len(missing)} of {len(names)} exchanges are not booked"
+            await asyncio.sleep(0.1)
+        else:
             break
-        assert time() < end, f"{len(rows)} of {count} exchanges are booked"
-        await asyncio.sleep(0.1)
     return {
         name: Row(
-            row["kind"],
-            row["input_total"],
-            row["output_total"],
-            row["cost_nano"] + (row["cost_rest_femto"] > 0),
-            bool(row["is_estimated"]),
+            rows[name]["kind"],
+            rows[name]["input_total"],
+            rows[name]["output_total"],
+            rows[name]["cost_nano"] + (rows[name]["cost_rest_femto"] > 0),
+            bool(rows[name]["is_estimated"]),
         )
-        for name, row in rows.items()
+        for name in names
     }
 
 
@@ -344,7 +360,9 @@ async def until(is_so: Callable[[], Awaitable[bool]], within_s: float = 10.0) ->
 
 def _read_ledger(state: Path) -> list[dict[str, Any]]:
     columns = "id, kind, input_total, output_total, cost_nano, cost_rest_femto, is_estimated"
-    return read_rows(state, f"SELECT {columns} FROM exchanges")
+    with contextlib.closing(sqlite3.connect(f"file:{state / 'gatewright.db'}?mode=ro", uri=True, timeout=20)) as book:
+        book.row_factory = sqlite3.Row
+        return [dict(row) for row in book.execute(f"SELECT {columns} FROM exchanges")]
 
 
 def _event(data: bytes) -> bytes:
