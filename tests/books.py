@@ -101,6 +101,10 @@ class Prices:
                 if price is None:
                     return None
                 total += count * price / 1_000_000
+        if attempt["web_searches"]:
+            if "web_search" not in rates:
+                return None
+            total += attempt["web_searches"] * Decimal(rates["web_search"])
         return total
 
     def _on_day(self, row: dict[str, Any]) -> dict[str, Any]:

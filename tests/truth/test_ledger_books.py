@@ -25,7 +25,7 @@ from urllib.parse import quote
 import pytest
 from tests.books import USED, Entry, Prices, count_booked, read_entries, read_rows, usd_of, verify_ledger
 from tests.truth.recordings import Recording, of
-from tests.truth.vendor_usage import DIALECTS, Used, has_failed, is_sound, pieces_of, used_by
+from tests.truth.vendor_usage import DIALECTS, Used, has_failed, is_sound, pieces_of, service_list, service_of, used_by
 
 from gatewright.control.usage import UsageQuery, report_usage
 from gatewright.store.database import open_database
@@ -487,8 +487,11 @@ def test_costs_are_the_catalogues_to_the_femto_dollar(run: Run) -> None:
     priced = 0
     for plan in run.plans.values():
         entry = run.one(plan)
-        service = _body(plan).get("service_tier")
+        body = _body(plan)
+        asked = service_list(body.get("service_tier") or body.get("serviceTier"))
         for attempt in entry.attempts:
+            # What was torn was mostly torn before it said by which service it is given.
+            service = asked if attempt["is_estimated"] else service_of(plan.recording) or asked
             expected = prices.cost_usd(attempt, service)
             has_used = any(attempt[kind] for kind in USED)
             if expected is None:

@@ -37,6 +37,35 @@ def used_by(recording: Recording) -> Used | None:
     return read(recording.answer or {}, recording.provider)
 
 
+SERVICES = {
+    "default": "prices",
+    "standard": "prices",
+    "on_demand": "prices",
+    "batch": "batch",
+    "flex": "flex",
+    "on_demand_flex": "flex",
+    "priority": "priority",
+    "on_demand_priority": "priority",
+}
+"""The vendors' words for a service, and its price list in the catalogue; `auto` names none."""
+
+
+def service_of(recording: Recording) -> str | None:
+    """The price list of the service by which the answer says it was given; None when it says nothing."""
+    told = _told_by_stream(recording) if recording.text else recording.answer or {}
+    tier = told.get("serviceTier") or told.get("service_tier")
+    for name in ("usage", "usageMetadata"):
+        usage = told.get(name) or {}
+        tier = tier or usage.get("service_tier") or usage.get("serviceTier") or usage.get("trafficType")
+    return service_list(tier)
+
+
+def service_list(tier: Any) -> str | None:
+    """The price list that a vendor's word names, or an object of Bedrock's whose `type` is the word."""
+    word = tier.get("type") if isinstance(tier, dict) else tier
+    return SERVICES.get(word.lower()) if isinstance(word, str) else None
+
+
 def is_sound(recording: Recording) -> bool:
     """Whether it is one answer: some streams lost a quote when they were cleaned, others were put together of several,
     and what the last of those reports is not what all of them used."""
@@ -97,7 +126,8 @@ def _told_by_stream(recording: Recording) -> dict[str, Any]:
             own = event.get("usage") or (event.get("message") or {}).get("usage") or {}
             told.setdefault("usage", {}).update({name: value for name, value in own.items() if value is not None})
         elif recording.dialect == "openai.responses":
-            told |= {name: value for name, value in (event.get("response") or {}).items() if name == "usage" and value}
+            own = event.get("response") or {}
+            told |= {name: own[name] for name in ("usage", "service_tier") if own.get(name)}
         elif recording.dialect == "cohere.chat":
             told |= {name: value for name, value in (event.get("delta") or {}).items() if name == "usage"}
         elif recording.dialect == "google.generate_content":
