@@ -192,13 +192,16 @@ class DataPlane:
             x.query = request.query
         else:
             x.path_model = named
+        self._check_in_flight()
+        return route
+
+    def _check_in_flight(self) -> None:
         if self.in_flight > self._max_in_flight:
             raise GatewayError(
                 Kind.OVERLOADED,
                 f"The gateway has {self._max_in_flight} requests in flight (limits.requests_in_flight). Try again.",
                 retry_after_s=_OVERLOADED_RETRY_S,
             )
-        return route
 
     def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
         now = x.finished_s = self._ports.now()
@@ -265,6 +268,7 @@ class DataPlane:
         if endpoint is None:
             return False
         x.surface = endpoint.surface
+        self._check_in_flight()
         serving = endpoints.answer(endpoint, request, x, connection.peer)
         self._answer(connection, x, await self._ports.spawn(serving))
         return True
