@@ -1,0 +1,163 @@
+"""How far budgets are spent, and who is told of it: once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Coroutine
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import Engine
+
+from gatewright.config.documents import Gateway
+from gatewright.control.budget_watch import MAX_GROUPS, BudgetWatch
+from gatewright.telemetry.log import Log
+from gatewright.telemetry.records import BudgetState
+from gatewright.testing.clock import FakeClock
+
+URL = "https://hooks.example/secret"
+
+
+class World:
+    """A watch whose alerts are told when asked, and a webhook that answers as it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, engine: Engine | None = None) -> None:
+        self.clock = FakeClock()
+        self.told: list[Coroutine[Any, Any, None]] = []
+        self.stream = io.StringIO()
+        self.statuses: list[int | Exception] = []
+        self.posted: list[dict[str, Any]] = []
+        self.waited: list[float] = []
+        log = Log("control", stream=self.stream, as_json=True)
+        self.watch = BudgetWatch(lambda: engine, self.clock, self.told.append, log)
+        client = httpx.AsyncClient
+        transport = httpx.MockTransport(self._answer)
+        monkeypatch.setattr(httpx, "AsyncClient", lambda **options: client(transport=transport, **options))
+        monkeypatch.setattr(asyncio, "sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == URL
+        status = self.statuses.pop(0) if self.statuses else 204
+        if isinstance(status, Exception):
+            raise status
+        self.posted.append(msgspec.json.decode(request.content))
+        return httpx.Response(status)
+
+    def configure(self, *alerts: int, webhook: str | None = URL) -> None:
+        config = {"usd": 10, "alerts": list(alerts), **({} if webhook is None else {"webhook": webhook})}
+        policies = [{"filter": "budget", "name": "monthly", "config": config}, {"filter": "rate_limit", "config": {}}]
+        self.watch.configure(msgspec.convert({"policies": policies}, Gateway))
+
+    def spend(self, usd: float, who: str = "acme/a", window: str = "2026-11", name: str = "monthly") -> None:
+        state = BudgetState(name, who, window, self.clock() + 100.0, 10_000_000_000, round(usd * 1e9))
+        self.watch.take([state])
+
+        async def tell() -> None:
+            waiting, self.told[:] = list(self.told), []
+            for one in waiting:
+                await one
+
+        asyncio.run(tell())
+
+    @property
+    def percents(self) -> list[int]:
+        return [alert["threshold_percent"] for alert in self.posted]
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(line) for line in self.stream.getvalue().splitlines()]
+
+
+def test_each_mark_is_told_once_per_group_and_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.configure(50, 100)
+    for usd in (4.99, 5.0, 7.0, 9.99, 10.0, 30.0):
+        world.spend(usd)
+    assert world.percents == [50, 100]
+    world.spend(6.0, who="acme/b")
+    world.spend(6.0, window="2026-12")
+    assert world.percents == [50, 100, 50, 50]
+    assert world.posted[0] == {
+        "budget": "monthly",
+        "group": "acme/a",
+        "window": "2026-11",
+        "threshold_percent": 50,
+        "used_usd": "5.000000000",
+        "limit_usd": "10.000000000",
+    }
+    assert len(world.lines) == 4
+    assert URL not in world.stream.getvalue()
+
+
+def test_a_jump_passes_every_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.configure(50, 80, 100)
+    world.spend(12.0)
+    assert world.percents == [50, 80, 100]
+
+
+def test_without_webhook_the_log_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.configure(80, webhook=None)
+    world.spend(9.0)
+    world.spend(9.0, name="unknown")
+    assert (len(world.lines), world.posted) == (1, [])
+
+
+def test_what_was_told_is_remembered_by_the_database(monkeypatch: pytest.MonkeyPatch, database: Engine) -> None:
+    for told in ([50], []):
+        world = World(monkeypatch, database)
+        world.configure(50)
+        world.spend(6.0)
+        assert world.percents == told
+
+
+@pytest.mark.parametrize(
+    ("statuses", "posts", "waits", "says"),
+    [
+        ([503, 204], 2, [1.0], None),
+        ([httpx.ConnectError("refused"), 200], 1, [1.0], None),
+        ([500, 500, 500, 500], 4, [1.0, 3.0, 9.0], "cannot be reached"),
+        ([404], 1, [], "refuses"),
+        ([302], 1, [], "refuses"),
+    ],
+)
+def test_webhooks_that_fail(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[int | Exception], posts: int, waits: list[float], says: str | None
+) -> None:
+    world = World(monkeypatch)
+    world.configure(50)
+    world.statuses = statuses
+    world.spend(6.0)
+    assert (len(world.posted), world.waited) == (posts, waits)
+    assert len(world.lines) == (1 if says is None else 2)
+    if says is not None:
+        assert says in world.stream.getvalue()
+    assert URL not in world.stream.getvalue()
+
+
+def test_states_are_the_last_known_of_windows_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.spend(1.0)
+    world.spend(2.0, who="acme/b")
+    world.spend(3.0)
+    assert [(state.who, state.used_nano) for state in world.watch.present()] == [
+        ("acme/b", 2_000_000_000),
+        ("acme/a", 3_000_000_000),
+    ]
+    world.clock.advance(101.0)
+    assert world.watch.present() == []
+
+
+def test_so_many_groups_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    ends_at = world.clock() + 100.0
+    world.watch.take([BudgetState("b", f"user-{number}", "total", ends_at, 1, 1) for number in range(MAX_GROUPS + 7)])
+    assert len(world.watch.states) == MAX_GROUPS
+    assert ("b", "user-6", "total") not in world.watch.states
