@@ -17,8 +17,6 @@ from gatewright.core.usage import Usage
 
 FEMTO_DIGITS: Final = 15
 Service = Literal["prices", "batch", "flex", "priority"]
-SERVICES: Final[Mapping[bytes, Service]] = {b'"batch"': "batch", b'"flex"': "flex", b'"priority"': "priority"}
-"""A request's `service_tier`, as JSON, and the price list it asks for; any other means the usual one."""
 _INHERITED: Final = {
     "input_cached_read": "input",
     "input_cache_write": "input",
@@ -69,7 +67,7 @@ class Pricing(Struct, frozen=True):
     plain: tuple[int, int] | None = None
     """Femto-dollars per input and per output token, where that is all there is to the usual service's text."""
 
-    def cost(self, usage: Usage, service: Service = "prices") -> int | None:
+    def cost(self, usage: Usage, service: str = "prices") -> int | None:
         """Femto-dollars for one answer; None when something that was used has no known price."""
         levels = self.services.get(service) or self.services["prices"]
         level = levels[0]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, structs
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -36,3 +40,36 @@ class Usage(Struct, frozen=True, kw_only=True):
     """The price list of the service that answered (`prices`, `flex`, …), where the answer tells which it was."""
     estimated: bool = False
     """True when the provider reported nothing and the numbers are the gateway's own count."""
+
+
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_SERVICES: Final[Mapping[str, str]] = {
+    "default": "prices",
+    "standard": "prices",
+    "on_demand": "prices",
+    "batch": "batch",
+    "flex": "flex",
+    "on_demand_flex": "flex",
+    "priority": "priority",
+    "on_demand_priority": "priority",
+}
+
+
+def service_of(word: object) -> str:
+    """The price list of the service that a vendor's word names; empty for words, such as `auto`, that name none."""
+    return _SERVICES.get(word.lower(), "") if isinstance(word, str) else ""
+
+
+def service_in(tier: Raw) -> str:
+    """The same of a JSON value: the word, or an object whose `type` it is."""
+    try:
+        value = _any_decoder.decode(tier)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return service_of(value.get("type") if isinstance(value, dict) else value)
+
+
+def with_service(usage: Usage, tier: Raw | None) -> Usage:
+    """The usage with the service that an answer's member, as JSON, says it was given by."""
+    service = service_in(tier) if tier else ""
+    return structs.replace(usage, service=service) if service else usage

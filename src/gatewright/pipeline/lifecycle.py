@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatewright.config.pricing import SERVICES
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange, Reply
 from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, service_in
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.identify import identify, read_user
@@ -120,6 +119,10 @@ def _price(x: Exchange, target: BoundTarget, usage: Usage, ports: Ports) -> tupl
     pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, x.finished_s, ports.wall)
     if pricing is None:
         return None, ""
-    tier = x.fields.get("service_tier")
-    service = "prices" if tier is None else SERVICES.get(bytes(tier), "prices")
-    return pricing.cost(usage, service), pricing.version
+    return pricing.cost(usage, usage.service or _asked_service(x)), pricing.version
+
+
+def _asked_service(x: Exchange) -> str:
+    """The price list of the service that the client asked for, where the answer does not say which one it got."""
+    tier = x.fields.get("service_tier") or x.fields.get("serviceTier")
+    return "prices" if tier is None else service_in(tier) or "prices"

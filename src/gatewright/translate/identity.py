@@ -16,7 +16,7 @@ import msgspec
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.fields import Fields
 from gatewright.core.surface import Dialect
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, with_service
 from gatewright.translate.renaming import rename
 from gatewright.wire.json_object import mend_surrogates
 from gatewright.wire.sse import EventBuffer, event_data, split_events
@@ -297,7 +297,9 @@ class IdentityStream:
             self.finished = dialect.has_finish(event)
         reported = fields.get("usage")
         if reported is not None:
-            self.usage = dialect.read_usage(reported) or self.usage
+            usage = dialect.read_usage(reported)
+            if usage is not None:
+                self.usage = with_service(usage, fields.get("service_tier"))
             if self._hide_usage and dialect.is_usage_only(fields) and bytes(reported) != b"null":
                 return b""
         if self._published is None or "model" not in fields:

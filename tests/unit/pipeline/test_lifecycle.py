@@ -337,3 +337,26 @@ def test_an_exchange_is_priced_by_the_catalogue_of_the_day(
     opened(world, x)
     settle(x, world.ports)
     assert x.cost_femto_usd == cost
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "cost"),
+    [
+        (None, "flex", 140_000_000_000),
+        ("flex", "flex", 140_000_000_000),
+        # A vendor without room for it falls back to its usual service, and charges that.
+        ("flex", "default", 280_000_000_000),
+        ("auto", "flex", 140_000_000_000),
+        ("flex", "auto", 140_000_000_000),
+        # A service without a list of its own is charged as the usual one.
+        ("flex", "priority", 280_000_000_000),
+    ],
+)
+def test_the_service_that_answered_is_charged(asked: str | None, served: str, cost: int) -> None:
+    world = World()
+    world.script = [Answer(body=b'{"service_tier": "%b", %b' % (served.encode(), USED[1:]))]
+    body = b'{"model": "m", "messages": []%b}' % (b"" if asked is None else b',"service_tier":"%b"' % asked.encode())
+    x = world.exchange(world.snapshot(document(catalogue=PRICED)), body)
+    opened(world, x)
+    settle(x, world.ports)
+    assert x.cost_femto_usd == cost

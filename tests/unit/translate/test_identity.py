@@ -438,3 +438,10 @@ def test_a_huge_event_passes_and_an_endless_one_does_not(monkeypatch: pytest.Mon
 def test_half_a_surrogate_pair_becomes_the_replacement_character() -> None:
     fields, name, _ = parse_request(b'{"model":"m","x":"a\\ud83d b\\\\ud83d \\ud83d\\ude00"}')
     assert (name, bytes(fields["x"])) == ("m", b'"a\\ufffd b\\\\ud83d \\ud83d\\ude00"')
+
+
+@pytest.mark.parametrize(("tier", "service"), [("flex", "flex"), ("default", "prices"), ("auto", "")])
+def test_a_stream_tells_which_service_gave_it(tier: str, service: str) -> None:
+    told = USAGE_CHUNK.replace(b'"usage"', b'"service_tier":"%b","usage"' % tier.encode(), 1)
+    _, codec = passed(b"".join([*PLAIN, told, DONE]), 64)
+    assert codec.usage == Usage(input_total=9, output_total=5, service=service)

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.fields import Fields
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, service_of
 from gatewright.dialects.anthropic.vocabulary import NAME, own
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
@@ -36,6 +36,8 @@ class _Reported(Struct):
     cache_read_input_tokens: _Count | None = None
     cache_creation: _Creation | None = None
     output_tokens_details: _Details | None = None
+    server_tool_use: Any = None
+    service_tier: Any = None
 
 
 class _Answer(Struct):
@@ -49,7 +51,9 @@ class _AnyAnswer(Struct):
     model: msgspec.Raw = msgspec.Raw(b"")
 
 
-_TAKEN: Final = frozenset(_Reported.__struct_fields__)
+_TAKEN: Final = frozenset(_Reported.__struct_fields__) - {"server_tool_use", "service_tier"}
+_MAX_SEARCHES: Final = 1_000_000
+"""What no answer could have made."""
 _decoder: msgspec.json.Decoder[_Reported | None] = msgspec.json.Decoder(_Reported | None)
 _fields: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 _encoder = msgspec.json.Encoder()
@@ -110,7 +114,16 @@ def _normalise(reported: _Reported) -> Usage | None:
         input_cache_write_1h=min(hour, written),
         output_total=reported.output_tokens or 0,
         output_reasoning=0 if details is None else details.thinking_tokens or 0,
+        web_searches=_searches(reported.server_tool_use),
+        service=service_of(reported.service_tier),
     )
+
+
+def _searches(tools: Any) -> int:
+    """How often the vendor's own tool searched the web: charged apart from the tokens
+    (platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool). Fetching pages is free."""
+    count = tools.get("web_search_requests") if isinstance(tools, dict) else None
+    return count if type(count) is int and 0 <= count <= _MAX_SEARCHES else 0
 
 
 def render_usage(usage: Usage | None, extra: Extension | None) -> dict[str, Any]:

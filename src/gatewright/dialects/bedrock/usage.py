@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.fields import Fields
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, with_service
 from gatewright.dialects.bedrock.media import own
 from gatewright.wire.json_object import JsonObject, render_json
 
@@ -37,6 +37,7 @@ class _Reported(Struct):
 
 class _Answer(Struct):
     usage: _Reported | None = None
+    serviceTier: Raw = Raw(b"")
 
 
 class _AnyAnswer(Struct):
@@ -58,7 +59,8 @@ def read_answer(body: bytes) -> tuple[Raw | None, Usage | None]:
         # A usage that makes no sense costs its numbers, not the answer.
         _any_answer_decoder.decode(body)
         return None, None
-    return None, None if answer.usage is None else _normalise(answer.usage)
+    usage = None if answer.usage is None else _normalise(answer.usage)
+    return None, None if usage is None else with_service(usage, answer.serviceTier)
 
 
 def read_usage(raw: Raw | None) -> tuple[Usage | None, dict[str, Raw]]:
@@ -122,7 +124,7 @@ def take_account(answer: JsonObject) -> tuple[Usage | None, dict[str, Raw]]:
     members = {name: raw for name in _ACCOUNT if (raw := answer.raw(name)) is not None}
     if kept:
         members["usage"] = render_json(kept)
-    return usage, members
+    return None if usage is None else with_service(usage, members.get("serviceTier")), members
 
 
 def write_account(usage: Usage | None, extra: Extension | None) -> dict[str, Any]:

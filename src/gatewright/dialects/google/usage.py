@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from gatewright.core.chat import Extension
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, service_of
 from gatewright.dialects.google.members import NAME, fields_of, own_members
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
@@ -33,6 +33,8 @@ class _Counts(Struct):
     thoughtsTokenCount: _Count | None = None
     cachedContentTokenCount: _Count | None = None
     toolUsePromptTokenCount: _Count | None = None
+    serviceTier: Any = None
+    trafficType: Any = None
 
 
 class _Details(Struct):
@@ -134,6 +136,8 @@ def _totals(counts: _Counts, details: _Details) -> Usage | None:
         output_reasoning=thoughts,
         output_audio=_of(outputs, _AUDIO) if outputs else 0,
         output_image=_of(outputs, _IMAGE) if outputs else 0,
+        # Gemini names the tier, Vertex AI the kind of traffic.
+        service=service_of(counts.serviceTier) or service_of(counts.trafficType),
     )
 
 

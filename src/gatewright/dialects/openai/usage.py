@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, with_service
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
 _Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
@@ -44,6 +44,7 @@ class _Answer(Struct):
 
     model: msgspec.Raw = msgspec.Raw(b"")
     usage: _Reported | None = None
+    service_tier: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _AnyAnswer(Struct):
@@ -63,7 +64,10 @@ def read_answer(body: bytes) -> tuple[msgspec.Raw | None, Usage | None]:
     except msgspec.ValidationError:
         # A usage that makes no sense costs its numbers, not the answer.
         return _any_answer_decoder.decode(body).model or None, None
-    return answer.model or None, None if answer.usage is None else _normalise(answer.usage)
+    usage = None if answer.usage is None else _normalise(answer.usage)
+    if usage is not None and answer.service_tier:
+        usage = with_service(usage, answer.service_tier)
+    return answer.model or None, usage
 
 
 def read_usage(raw: msgspec.Raw) -> Usage | None:

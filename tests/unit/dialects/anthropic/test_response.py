@@ -98,7 +98,7 @@ def test_an_answer_is_read() -> None:
                 ),
             ),
         ),
-        usage=Usage(input_total=8, input_cached_read=3, output_total=7),
+        usage=Usage(input_total=8, input_cached_read=3, output_total=7, service="prices"),
         usage_extra=Extension(NAME, {"service_tier": Raw(b'"standard"')}),
     )
 

@@ -133,7 +133,7 @@ COMPLETE = {
 
 
 def test_a_plain_answer_event_by_event() -> None:
-    usage = Usage(input_total=7, input_cached_read=2, output_total=1)
+    usage = Usage(input_total=7, input_cached_read=2, output_total=1, service="prices")
     extra = Extension(NAME, {"service_tier": Raw(b'"standard"')})
     assert read(sse(START, PING, *HELLO, delta(), STOP)) == [
         Start(id="msg_1", model="claude"),

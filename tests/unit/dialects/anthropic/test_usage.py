@@ -22,6 +22,8 @@ NORMAL = Usage(
     input_cache_write_1h=40,
     output_total=7,
     output_reasoning=3,
+    web_searches=2,
+    service="prices",
 )
 
 
@@ -81,3 +83,25 @@ def test_answers_are_read_on_the_side() -> None:
     assert (bytes(model or b""), usage) == (b'"claude"', None)
     with pytest.raises(msgspec.DecodeError):
         read_answer(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("members", "searches", "service"),
+    [
+        (b'"server_tool_use":{"web_search_requests":3,"web_fetch_requests":2}', 3, ""),
+        (b'"server_tool_use":{"web_search_requests":-1}', 0, ""),
+        (b'"server_tool_use":{"web_search_requests":true}', 0, ""),
+        (b'"server_tool_use":{"web_search_requests":"3"},"service_tier":5', 0, ""),
+        (b'"server_tool_use":null,"service_tier":"priority"', 0, "priority"),
+        (b'"server_tool_use":[],"service_tier":"batch"', 0, "batch"),
+    ],
+)
+def test_hosted_tools_and_the_tier_that_answered(members: bytes, searches: int, service: str) -> None:
+    usage = read_usage(b'{"input_tokens":5,"output_tokens":1,' + members + b"}")
+    assert usage == Usage(input_total=5, output_total=1, web_searches=searches, service=service)
+
+
+def test_a_stream_tells_its_searches_at_the_end() -> None:
+    started = b'{"input_tokens":5,"output_tokens":1,"service_tier":"standard"}'
+    ended = b'{"output_tokens":9,"server_tool_use":{"web_search_requests":2}}'
+    assert read_usage(overlay(started, ended)) == Usage(input_total=5, output_total=9, web_searches=2, service="prices")

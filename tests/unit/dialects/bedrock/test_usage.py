@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from gatewright.core.chat import Extension
+from gatewright.core.errors import Kind
 from gatewright.core.usage import Usage
 from gatewright.dialects.bedrock.names import NAME
 from gatewright.dialects.bedrock.usage import read_answer, read_usage, take_account, write_account, write_usage
@@ -105,3 +106,14 @@ def test_the_account_beside_the_counts() -> None:
     usage, members = take_account(JsonObject.parse(json.dumps(said).encode()))
     assert json.loads(msgspec.json.encode(write_account(usage, Extension(NAME, members)))) == said
     assert write_account(None, None) == {}
+
+
+@pytest.mark.parametrize(
+    ("tier", "service"),
+    [(b'{"type":"flex"}', "flex"), (b'{"type":"default"}', "prices"), (b'{"type":"reserved"}', ""), (b"null", "")],
+)
+def test_the_answer_tells_which_service_gave_it(tier: bytes, service: str) -> None:
+    body = b'{"usage":{"inputTokens":3,"outputTokens":1},"serviceTier":%b}' % tier
+    assert read_answer(body)[1] == Usage(input_total=3, output_total=1, service=service)
+    usage, _ = take_account(JsonObject.parse(body, kind=Kind.UPSTREAM_BAD_RESPONSE))
+    assert usage == Usage(input_total=3, output_total=1, service=service)

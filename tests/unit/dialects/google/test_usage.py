@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec import Raw
@@ -50,7 +52,14 @@ CASES = [
             "trafficType": "ON_DEMAND",
             "serviceTier": "standard",
         },
-        Usage(input_total=300, input_image=258, input_audio=32, output_total=1290, output_image=1290),
+        Usage(
+            input_total=300,
+            input_image=258,
+            input_audio=32,
+            output_total=1290,
+            output_image=1290,
+            service="prices",
+        ),
     ),
     # A total that fits no rule comes back as it was.
     ({"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 99}, Usage(input_total=3, output_total=4)),
@@ -117,3 +126,20 @@ def test_model_and_usage_of_a_complete_answer() -> None:
     for text in (b"[]", b"", b'{"a":"\xff'):
         with pytest.raises(msgspec.DecodeError):
             read_answer(text)
+
+
+@pytest.mark.parametrize(
+    ("members", "service"),
+    [
+        ({"serviceTier": "flex"}, "flex"),
+        ({"serviceTier": "PRIORITY"}, "priority"),
+        ({"trafficType": "ON_DEMAND"}, "prices"),
+        ({"trafficType": "ON_DEMAND_FLEX"}, "flex"),
+        ({"trafficType": "ON_DEMAND_PRIORITY"}, "priority"),
+        ({"trafficType": "PROVISIONED_THROUGHPUT"}, ""),
+        ({"trafficType": 5, "serviceTier": {}}, ""),
+    ],
+)
+def test_the_answer_tells_which_service_gave_it(members: Any, service: str) -> None:
+    usage, _ = read_usage(Raw(msgspec.json.encode({"promptTokenCount": 3, "candidatesTokenCount": 4} | members)))
+    assert usage == Usage(input_total=3, output_total=4, service=service)

@@ -164,3 +164,22 @@ def test_rules_of_hosts(reported: Any, usage: Usage) -> None:
 )
 def test_what_is_written_reads_the_same(usage: Usage) -> None:
     assert read(render_usage(usage)) == usage
+
+
+@pytest.mark.parametrize(
+    ("tier", "service"),
+    [
+        ('"default"', "prices"),
+        ('"flex"', "flex"),
+        ('"priority"', "priority"),
+        ('"on_demand"', "prices"),
+        ('"auto"', ""),
+        ('"scale"', ""),
+        ("null", ""),
+        ("7", ""),
+        ('["flex"]', ""),
+    ],
+)
+def test_the_answer_tells_which_service_gave_it(tier: str, service: str) -> None:
+    body = b'{"service_tier":%b,"usage":{"prompt_tokens":3,"completion_tokens":1}}' % tier.encode()
+    assert read_answer(body)[1] == Usage(input_total=3, output_total=1, service=service)

@@ -41,6 +41,7 @@ from gatewright.core.events import (
     UsageReport,
     merge_extensions,
 )
+from gatewright.core.usage import with_service
 from gatewright.dialects.openai.chat.media import read_image
 from gatewright.dialects.openai.chat.read_pieces import read_citation, read_failure, read_logprob
 from gatewright.dialects.openai.chat.reasoning import (
@@ -498,6 +499,7 @@ class AnswerReader:
             raw = JsonObject.parse(groq, "x_groq", UPSTREAM).raw("usage")
             usage = None if raw is None else read_usage(raw)
         if usage is not None and raw is not None:
+            usage = with_service(usage, chunk.peek("service_tier"))
             out.append(UsageReport(usage=usage, extra=JsonObject.parse(raw, "usage", UPSTREAM).rest(NAME)))
 
     def spare_id(self, choice: int, number: int, name: str) -> str:

@@ -23,7 +23,7 @@ from gatewright.core.events import (
 from gatewright.dialects.openai.responses.errors import read_failure
 from gatewright.dialects.openai.responses.names import NAME, extension, string_value
 from gatewright.dialects.openai.responses.read_items import read_item
-from gatewright.dialects.openai.responses.usage import read_usage, usage_extension
+from gatewright.dialects.openai.responses.usage import complete_usage, read_usage, usage_extension
 from gatewright.wire.json_object import JsonObject
 
 BAD: Final = Kind.UPSTREAM_BAD_RESPONSE
@@ -42,6 +42,7 @@ def decode_response(body: bytes) -> ChatResponse:
     failure = answer_failure(fields)
     parts: list[Part] = []
     tokens: list[TokenLogprob] = []
+    all_output = fields.peek("output")
     output = fields.items("output")
     if output is None and failure is None:
         raise fields.error("output", "is missing")
@@ -51,6 +52,8 @@ def decode_response(body: bytes) -> ChatResponse:
     response_id, model, created = read_head(fields)
     raw_usage = fields.raw("usage")
     usage = read_usage(raw_usage)
+    if usage is not None:
+        usage = complete_usage(usage, fields.peek("service_tier"), all_output)
     finish = None if failure else read_finish(fields, has_calls=any(isinstance(part, ToolCall) for part in parts))
     return ChatResponse(
         id=response_id,

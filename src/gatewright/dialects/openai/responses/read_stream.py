@@ -45,7 +45,7 @@ from gatewright.dialects.openai.responses.stream_events import (
     owner_of,
     read_event,
 )
-from gatewright.dialects.openai.responses.usage import read_usage, usage_extension
+from gatewright.dialects.openai.responses.usage import complete_usage, read_usage, usage_extension
 from gatewright.wire.json_object import JsonObject, render_json
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
@@ -417,12 +417,14 @@ class ResponsesDecoder:
         if failure is None and event.type == "response.failed":
             failure = read_failure(fields.raw("error"))
         self._begin(event.response)
+        output = fields.peek("output")
         if failure is None:
             self._settle(fields.items("output") or [])
         fields.drop("output", "id", "model", "created_at")
         raw_usage = fields.raw("usage")
         usage = read_usage(raw_usage)
         if usage is not None and raw_usage is not None:
+            usage = complete_usage(usage, fields.peek("service_tier"), output)
             self._out.append(UsageReport(usage=usage, extra=usage_extension(raw_usage, usage)))
         if failure is not None:
             self._fail(failure)

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from gatewright.core.chat import Extension
-from gatewright.core.usage import Usage
+from gatewright.core.usage import Usage, with_service
 from gatewright.dialects.openai.responses.names import NAME, object_members, own
 
 # A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
@@ -40,13 +40,26 @@ class _Answer(Struct):
 
     model: Raw = Raw(b"")
     usage: _Reported | None = None
+    service_tier: Raw = Raw(b"")
+    output: Raw = Raw(b"")
 
 
 class _AnyAnswer(Struct):
     model: Raw = Raw(b"")
 
 
+class _Action(Struct):
+    type: Any = None
+
+
+class _Item(Struct):
+    type: Any = None
+    action: _Action | None = None
+
+
+_SEARCH: Final = b'"web_search_call"'
 _NONE = _Details()
+_items = msgspec.json.Decoder(list[_Item])
 _decoder = msgspec.json.Decoder(_Reported | None)
 _fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _answer_decoder = msgspec.json.Decoder(_Answer)
@@ -60,7 +73,8 @@ def read_answer(body: bytes) -> tuple[Raw | None, Usage | None]:
     except msgspec.ValidationError:
         # A usage that makes no sense costs its numbers, not the answer.
         return _any_answer_decoder.decode(body).model or None, None
-    return answer.model or None, None if answer.usage is None else _normalise(answer.usage)
+    usage = None if answer.usage is None else _normalise(answer.usage)
+    return answer.model or None, None if usage is None else complete_usage(usage, answer.service_tier, answer.output)
 
 
 def read_usage(raw: Raw | None) -> Usage | None:
@@ -72,6 +86,24 @@ def read_usage(raw: Raw | None) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if reported is None else _normalise(reported)
+
+
+def complete_usage(usage: Usage, tier: Raw | None, output: Raw | None) -> Usage:
+    """The usage with what the answer tells of it elsewhere: the service that gave it, and its searches of the web.
+
+    Calls that open a page or look for words in one are none (platform.openai.com/docs/guides/tools-web-search).
+    """
+    if tier:
+        usage = with_service(usage, tier)
+    if not output or _SEARCH not in bytes(output):
+        return usage
+    try:
+        items = _items.decode(output)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage
+    calls = [item.action for item in items if item.type == "web_search_call"]
+    searches = sum(1 for action in calls if action is None or action.type in (None, "search"))
+    return structs.replace(usage, web_searches=searches) if searches else usage
 
 
 def usage_extension(raw: Raw, usage: Usage) -> Extension:

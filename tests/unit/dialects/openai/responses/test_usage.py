@@ -76,3 +76,24 @@ def test_a_complete_answer_is_read_in_one_pass() -> None:
     assert usage == read_usage(raw(FULL))
     with pytest.raises(msgspec.DecodeError):
         read_answer(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("output", "searches"),
+    [
+        ([], 0),
+        ([{"type": "web_search_call", "action": {"type": "search", "query": "x"}}, {"type": "message"}], 1),
+        ([{"type": "web_search_call", "action": {"type": "search", "queries": ["x", "y"]}}] * 2, 2),
+        ([{"type": "web_search_call", "action": {"type": "open_page", "url": "u"}}], 0),
+        ([{"type": "web_search_call", "action": {"type": "find_in_page"}}], 0),
+        ([{"type": "web_search_call"}], 1),
+        ([{"type": "message", "content": [{"text": '"web_search_call"'}]}], 0),
+        ([{"type": "message", "text": "web_search_call"}, {"type": "web_search_call", "action": "odd"}], 0),
+        ("web_search_call", 0),
+    ],
+)
+def test_searches_of_the_web_are_counted(output: Any, searches: int) -> None:
+    body = json.dumps({"usage": FULL, "output": output, "service_tier": "flex"}, separators=(",", ":")).encode()
+    usage = read_answer(body)[1]
+    assert usage is not None
+    assert (usage.web_searches, usage.service, usage.input_total) == (searches, "flex", 100)
