@@ -1,142 +1,111 @@
-"""What a worker keeps: with a directory and without, and by the configuration."""
+"""What a worker keeps beyond its own life: in a directory, and without one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import io
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.server.issuing import task_group
 
 from gatewright.config.documents import Gateway
-from gatewright.config.problems import InvalidConfig
-from gatewright.core.keys import KeyRecord, digest_of
-from gatewright.filters import FILTERS
+from gatewright.core.counting import Allowance, Grant, Kind
 from gatewright.net.deadlines import Deadlines
-from gatewright.pipeline.build import build_snapshot
-from gatewright.pipeline.snapshot import Snapshot
-from gatewright.providers import PROVIDERS
+from gatewright.net.tasks import TaskGroup
 from gatewright.server.data_plane import NoLedger
-from gatewright.server.worker_state import COUNTERS_FILE, JOURNALS, WorkerState
-from gatewright.store.key_table import DIRECTORY, KeyTable
+from gatewright.server.worker_state import JOURNALS, WorkerState
+from gatewright.store.journal_reader import list_journals
 from gatewright.store.memory import MemoryCounters
-from gatewright.store.secrets_file import read_secret
 from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
 from gatewright.testing.clock import FakeClock
 
-NOW = 1_800_000_000.0
-TOKENS = {"identity": {"tokens": {"issuer": "https://ai.acme.example"}}}
-KEY = b"any key"
+BUDGET = Allowance("budget:b:acme:2026-11", Kind.BUDGET, 1_000, ends_at=4e9)
 
 
-def document(**sections: Any) -> Gateway:
-    return msgspec.convert(sections, Gateway)
+def build(directory: Path | None, loop: asyncio.AbstractEventLoop) -> WorkerState:
+    now, wall = FakeClock(50.0), FakeClock(1_700_000_000.0)
+    tasks = TaskGroup(loop, lambda error: None, lambda error: False)
+
+    def spawn(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return loop.create_task(coroutine)
+
+    return WorkerState(
+        directory,
+        msgspec.convert({}, Gateway),
+        loop=loop,
+        deadlines=Deadlines(loop),
+        tasks=tasks,
+        now=now,
+        wall=wall,
+        spawn=spawn,
+        log=Log("worker", stream=io.StringIO(), as_json=True),
+    )
 
 
-class World:
-    def __init__(self, directory: Path | None) -> None:
-        loop = asyncio.get_running_loop()
-        tasks = task_group([])
-        clock = FakeClock(NOW)
-        self.state = WorkerState(
-            directory,
-            document(),
-            loop=loop,
-            deadlines=Deadlines(loop),
-            tasks=tasks,
-            now=clock,
-            wall=clock,
-            spawn=lambda coroutine: tasks.spawn(coroutine, "test"),
-            log=Log("test"),
-        )
-
-    def snapshot(self, **sections: Any) -> Snapshot:
-        return build_snapshot(
-            document(**sections), version=1, providers=PROVIDERS, filters=FILTERS, ports=self.state.ports
-        )
-
-
-def run(directory: Path | None, test: Callable[[World], Awaitable[None]]) -> None:
-    async def inside() -> None:
-        world = World(directory)
-        await world.state.ready()
+def run(directory: Path | None, use: Callable[[WorkerState], None]) -> None:
+    async def life() -> None:
+        state = build(directory, asyncio.get_running_loop())
         try:
-            await test(world)
+            await state.ready()
+            state.tick()
+            use(state)
         finally:
-            await world.state.close()
+            await state.close()
 
-    asyncio.run(inside())
-
-
-def test_without_a_directory_nothing_outlives_the_process() -> None:
-    async def inside(w: World) -> None:
-        assert isinstance(w.state.ports.counters, MemoryCounters)
-        assert isinstance(w.state.ledger, NoLedger)
-        w.state.use(w.snapshot(**TOKENS))
-        assert w.state.endpoints is None, "nowhere to keep a key to sign with"
-        w.state.tick()
-
-    run(None, inside)
+    asyncio.run(life())
 
 
-def test_a_directory_is_shared(tmp_path: Path) -> None:
-    async def inside(w: World) -> None:
-        assert isinstance(w.state.ports.counters, SharedCounters)
-        assert (tmp_path / COUNTERS_FILE).exists()
-        assert (tmp_path / JOURNALS).is_dir()
-        w.state.use(w.snapshot())
-        secret, callers = read_secret(tmp_path), w.state.ports.callers
-        assert secret is not None
+def spend(state: WorkerState, amount: int) -> None:
+    grant = state.ports.counters.reserve([BUDGET], [amount])
+    assert isinstance(grant, Grant)
+    state.ports.counters.settle(grant, [amount])
+
+
+def test_without_a_directory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def use(state: WorkerState) -> None:
+        assert isinstance(state.ports.counters, MemoryCounters)
+        assert isinstance(state.ledger, NoLedger)
+        assert state.ledger_lost == 0
+
+    run(None, use)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_spent_is_known_to_the_next_worker(tmp_path: Path) -> None:
+    def use(state: WorkerState) -> None:
+        assert isinstance(state.ports.counters, SharedCounters)
+        spend(state, 300)
+
+    run(tmp_path, use)
+    run(tmp_path, lambda state: spend(state, 400))
+    run(tmp_path, lambda state: expect(state, 700))
+
+
+def expect(state: WorkerState, amount: int) -> None:
+    assert state.ports.counters.used([BUDGET]) == [amount]
+
+
+def test_every_worker_writes_a_journal_of_its_own(tmp_path: Path) -> None:
+    def use(state: WorkerState) -> None:
+        assert not isinstance(state.ledger, NoLedger)
+        state.ledger.check_room()
+
+    run(tmp_path, use)
+    run(tmp_path, use)
+    names = {path.name for path in list_journals(tmp_path / JOURNALS)}
+    assert len(names) in (0, 2), "an empty one may be gone, but none is used twice"
+
+
+def test_callers_are_looked_up_in_the_directory_s_keys(tmp_path: Path) -> None:
+    def use(state: WorkerState) -> None:
+        callers = state.ports.callers
         assert callers is not None
-        table = KeyTable(tmp_path / DIRECTORY)
-        table.write(lambda writing: writing.put(digest_of(KEY, secret), KeyRecord("id", "acme/a/b")))
-        assert callers.known(KEY) is None
-        before = callers.generation
-        w.state.tick()
-        assert callers.generation > before
-        found = callers.known(KEY)
-        assert found is not None
-        assert found.path == "acme/a/b"
-        table.close()
+        assert callers.known(b"sk-of-nobody") is None
 
-    run(tmp_path, inside)
-
-
-def test_gateway_tokens_come_and_go_with_the_configuration(tmp_path: Path) -> None:
-    async def inside(w: World) -> None:
-        seen = []
-        for sections in ({}, TOKENS, {}, TOKENS):
-            w.state.use(w.snapshot(**sections))
-            w.state.tick()
-            endpoints = w.state.endpoints
-            seen.append(endpoints is not None and endpoints.find(b"/oauth/token") is not None)
-        assert seen == [False, True, False, True]
-
-    run(tmp_path, inside)
-
-
-def test_a_directory_that_cannot_hold_them_refuses_the_configuration(tmp_path: Path) -> None:
-    async def inside(w: World) -> None:
-        (tmp_path / "signing").write_bytes(b"")
-        with pytest.raises(InvalidConfig) as refused:
-            w.state.use(w.snapshot(**TOKENS))
-        assert [error.path for error in refused.value.errors] == ["identity.tokens"]
-        assert w.state.endpoints is None
-        w.state.use(w.snapshot())
-
-    run(tmp_path, inside)
-
-
-def test_every_configuration_makes_callers_be_looked_up_again(tmp_path: Path) -> None:
-    async def inside(w: World) -> None:
-        callers = w.state.ports.callers
-        assert callers is not None
-        before = callers.generation
-        w.state.use(w.snapshot())
-        assert callers.generation > before
-
-    run(tmp_path, inside)
+    run(tmp_path, use)
