@@ -28,7 +28,7 @@ BUDGET = Allowance("budget:b:acme:2026-11", Kind.BUDGET, 1_000, ends_at=4e9)
 
 def build(directory: Path | None, loop: asyncio.AbstractEventLoop) -> WorkerState:
     now, wall = FakeClock(50.0), FakeClock(1_700_000_000.0)
-    tasks = TaskGroup(loop, lambda error: None, lambda error: False)
+    tasks = TaskGroup(loop, lambda name, error: None, lambda error: False)
 
     def spawn(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         return loop.create_task(coroutine)
