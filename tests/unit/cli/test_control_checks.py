@@ -1,0 +1,91 @@
+"""Whether a configuration or a budget could be served, asked before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gatewright.cli.control_checks import Checks
+from gatewright.config.documents import Gateway, Selector
+from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.control.budgets import BudgetPolicy
+from gatewright.control.managed_sources import budgets_file, write_file
+
+FILE = b"policies:\n  - {filter: budget, name: filed, config: {usd: 5}}\n"
+
+
+class World:
+    """Files that are served, and a trial build that says what a test wants."""
+
+    def __init__(self, tmp_path: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.state = tmp_path / "state"
+        self.file = tmp_path / "gatewright.yaml"
+        self.file.write_bytes(FILE)
+        self.errors: list[ConfigError] = []
+        self.built: list[Gateway] = []
+        self.checks = Checks(self.state, self.paths, environment or {}, self.build)
+
+    def paths(self) -> list[Path]:
+        managed = budgets_file(self.state)
+        return [self.file, *([managed] if managed.exists() else [])]
+
+    def build(self, document: Gateway) -> Gateway:
+        self.built.append(document)
+        if self.errors:
+            raise InvalidConfig(self.errors)
+        return document
+
+    @property
+    def names(self) -> list[str | None]:
+        return [policy.name for policy in self.built[-1].policies]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def manage(world: World, *names: str) -> None:
+    policies: list[dict[str, Any]] = [{"filter": "budget", "name": name, "config": {"usd": 1}} for name in names]
+    write_file(budgets_file(world.state), msgspec.json.encode({"policies": policies}))
+
+
+def budget(name: str, **config: Any) -> BudgetPolicy:
+    return BudgetPolicy(name=name, on=Selector(), config={"usd": 3, **config})
+
+
+def test_a_budget_is_tried_among_all_that_is_served(world: World) -> None:
+    manage(world, "kept", "other")
+    assert world.checks.budget(budget("new")) == []
+    assert sorted(map(str, world.names)) == ["filed", "kept", "new", "other"]
+
+
+def test_a_budget_that_is_replaced_is_not_in_its_own_way(world: World) -> None:
+    manage(world, "kept", "other")
+    assert world.checks.budget(budget("kept")) == []
+    assert sorted(map(str, world.names)) == ["filed", "kept", "other"]
+
+
+def test_errors_of_the_build_are_told(world: World) -> None:
+    world.errors = [ConfigError("policies[1].config.usd", "expected a number above 0")]
+    assert [error.message for error in world.checks.budget(budget("new"))] == ["expected a number above 0"]
+
+
+def test_unknown_references_are_errors(world: World) -> None:
+    errors = world.checks.budget(budget("new", webhook="${env:NOT_SET}"))
+    assert errors
+    assert "NOT_SET" in errors[0].message
+
+
+def test_references_are_resolved_as_they_will_be(tmp_path: Path) -> None:
+    world = World(tmp_path, {"HOOK": "https://hooks.example"})
+    assert world.checks.budget(budget("new", webhook="${env:HOOK}")) == []
+
+
+def test_files_are_those_of_the_start_without_what_is_managed(world: World) -> None:
+    manage(world, "kept")
+    assert world.checks.read_files() == [(str(world.file), FILE)]
