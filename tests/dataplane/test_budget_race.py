@@ -25,6 +25,7 @@ from race import (
     Provider,
     Seen,
     allowance_of,
+    ask,
     booked,
     build_race,
     cost_of,
@@ -44,7 +45,7 @@ from gatewright.testing.gateway import GatewayProcess
 pytestmark = [pytest.mark.sockets, pytest.mark.timeout(600)]
 
 IS_LONG = bool(os.environ.get("SOAK"))
-COUNT, ANSWERS = 1_000, 100
+COUNT = 1_000
 MIXED = (64, 320, 704, 1_600)
 """Output tokens of the answers, in turn: below a slice, and above."""
 LONG = (5_120,)
@@ -142,17 +143,26 @@ async def check_books(gateways: Sequence[GatewayProcess], provider: Provider) ->
 
 
 CROWDS = {"mixed": (streams, MIXED), "varied": (varied, MIXED), "long": (streams, LONG)}
-BUDGETS = {name: pays_for(ANSWERS, lengths) for name, (_, lengths) in CROWDS.items()}
+
+
+def budgets_for(count: int) -> dict[str, float]:
+    """A budget for each crowd of that size: it pays for one in ten."""
+    return {name: pays_for(count // 10, lengths) for name, (_, lengths) in CROWDS.items()}
 
 
 async def run_race(
-    case: str, crowd: str, gateways: Sequence[GatewayProcess], provider: Provider, read: Callable[[], Awaitable[int]]
+    case: str,
+    crowd: str,
+    count: int,
+    gateways: Sequence[GatewayProcess],
+    provider: Provider,
+    read: Callable[[], Awaitable[int]],
 ) -> None:
     """One crowd against its budget, then whoever can still be paid. `read` gives what is counted, once it is quiet."""
     provider.begin()
     make, lengths = CROWDS[crowd]
-    usd = BUDGETS[crowd]
-    seen = await race(gateways, provider, make(crowd, COUNT, lengths))
+    usd = budgets_for(count)[crowd]
+    seen = await race(gateways, provider, make(crowd, count, lengths))
     check_answers(seen)
     slack = sum(beyond(made) for made in provider.made.values())
     report(f"{case}, {crowd}", provider, usd, seen, slack)
@@ -166,33 +176,34 @@ async def run_race(
 
 
 async def run_local(crowds: Sequence[str]) -> None:
-    async with Provider() as provider, run_gateways(build_race(provider.url, BUDGETS, None), 1) as gateways:
+    budgets = budgets_for(COUNT)
+    async with Provider() as provider, run_gateways(build_race(provider.url, budgets, None), 1) as gateways:
         for crowd in crowds:
 
             async def read(crowd: str = crowd) -> int:
-                return counted_in_file(gateways[0], allowance_of(crowd, BUDGETS[crowd]))
+                return counted_in_file(gateways[0], allowance_of(crowd, budgets[crowd]))
 
-            await run_race("one machine", crowd, gateways, provider, read)
+            await run_race("one machine", crowd, COUNT, gateways, provider, read)
 
 
-async def run_shared(crowds: Sequence[str], lease: float) -> None:
+async def run_shared(crowds: Sequence[str], lease: float, count: int) -> None:
+    budgets = budgets_for(count)
     async with Provider() as provider:
         with Valkey() as valkey:
-            config = build_race(provider.url, BUDGETS, shared(lease=lease))
+            config = build_race(provider.url, budgets, shared(lease=lease))
             async with run_gateways(config, 3, valkey.url) as gateways:
                 for crowd in crowds:
-                    await run_race(
-                        f"three machines, lease {lease}", crowd, gateways, provider, partial(read_quiet, valkey, crowd)
-                    )
+                    read = partial(read_quiet, valkey, allowance_of(crowd, budgets[crowd]))
+                    await run_race(f"three machines, lease {lease}", crowd, count, gateways, provider, read)
 
 
-async def read_quiet(valkey: Valkey, crowd: str) -> int:
+async def read_quiet(valkey: Valkey, allowance: Allowance) -> int:
     """What is settled on the server, once nothing is reserved any more."""
     settled = 0
 
     async def is_quiet() -> bool:
         nonlocal settled
-        settled, reserved = await counted_on_server(valkey.url, allowance_of(crowd, BUDGETS[crowd]))
+        settled, reserved = await counted_on_server(valkey.url, allowance)
         return reserved == 0
 
     await until(is_quiet)
@@ -200,12 +211,13 @@ async def read_quiet(valkey: Valkey, crowd: str) -> int:
 
 
 def test_two_workers_on_one_machine() -> None:
-    asyncio.run(run_local(("mixed", "varied", "long") if IS_LONG else ("mixed", "varied")))
+    asyncio.run(run_local(tuple(CROWDS) if IS_LONG else ("mixed", "varied")))
 
 
 @pytest.mark.parametrize("lease", [0.0, 0.02], ids=["exact", "leases"])
 def test_three_machines_on_one_server(lease: float) -> None:
-    asyncio.run(run_shared(("mixed", "varied", "long") if IS_LONG else ("mixed",), lease))
+    crowds = tuple(CROWDS) if IS_LONG else ("varied",) if lease else ("mixed",)
+    asyncio.run(run_shared(crowds, lease, COUNT if IS_LONG or not lease else COUNT // 4))
 
 
 # -- the server dies in the middle ------------------------------------------------------------------------------------
@@ -294,3 +306,31 @@ CASES = [
 def test_server_dies_in_the_middle(on_outage: str, lease: float, is_durable: bool) -> None:
     count, answers = (1_000, 100) if IS_LONG else (120, 24)
     asyncio.run(run_outage(on_outage, lease, is_durable, count, answers))
+
+
+async def run_lost() -> None:
+    usd = pays_for(20, (100,))
+    allowance = allowance_of("lost", usd)
+    async with Provider() as provider:
+        with Valkey() as valkey:
+            config = build_race(provider.url, {"lost": usd}, shared(on_outage="closed"))
+            async with run_gateways(config, 1, valkey.url) as gateways:
+                await drain(gateways, provider, "lost", at_once=2)
+                spent = provider.spent
+                assert spent >= 0.9 * allowance.limit
+                total = await check_books(gateways, provider)
+                valkey.kill()
+                valkey.start()
+
+                async def is_raised() -> bool:
+                    return await counted_on_server(valkey.url, allowance) == (total, 0)
+
+                await until(is_raised, 15.0)
+                assert (
+                    await ask(gateways[0], Ask("lost", "lost-after", 100, is_stream=False, allowed=100))
+                ).status == 429
+                assert provider.spent == spent
+
+
+def test_what_was_spent_is_known_again_when_the_server_has_lost_it() -> None:
+    asyncio.run(run_lost())
