@@ -33,8 +33,8 @@ class Consumer(Struct, frozen=True):
     path: str
     """`organisation/team/application`; `anonymous` for callers without a key where those are allowed."""
     key_id: str = ""
-    """Which key, or `jwt:<issuer>`, `certificate`; empty for keys of the configuration. A gateway token has that of what
-    it was given for."""
+    """Which key, or `jwt:<issuer>`, `certificate`; empty for keys of the configuration. A gateway token has that of
+    what it was given for."""
     issuer: str = ""
     """The configured name of the identity provider that vouches for it; empty for keys."""
     scopes: Scopes | None = None
@@ -109,7 +109,7 @@ class Exchange:
     is_complete = False
     """Whether the upstream's answer came to its end, so that what it reported is final."""
     text_bytes = 0.0
-    """Text that the model wrote in a stream, as far as the blocks that were looked at tell (`pipeline.missing_usage`)."""
+    """Text that the model wrote in a stream, as far as `pipeline.missing_usage` looked at its blocks."""
     text_pieces = 0.0
     """In how many pieces it came."""
     text_looked_at = 0

@@ -69,7 +69,7 @@ class Entry(Struct, frozen=True, array_like=True):
     user: str
     """The end user as the application names it; empty when it does not."""
     key_id: str
-    """Which key (or `jwt:<issuer>`) identified the consumer; empty for keys of the configuration and anonymous calls."""
+    """Which key (or `jwt:<issuer>`) identified the consumer; empty for the configuration's keys and anonymous calls."""
     surface: str
     model: str
     """The published model."""

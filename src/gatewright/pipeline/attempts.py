@@ -180,7 +180,7 @@ def _answer_without(x: Exchange, dialect: Dialect, ports: Ports) -> Reply:
 
 def _render_identity(x: Exchange, dialect: Dialect, target: BoundTarget, route: UpstreamRoute) -> tuple[bytes, bool]:
     """The HTTP request of an attempt in the client's own dialect, and whether its usage event must be hidden."""
-    model = None if dialect.names_model_in_path else target.model_json
+    model = None if x.path_model is not None else target.model_json
     traits = target.upstream.traits
     if traits.renames or traits.unsupported:
         x.losses = LossReport("permissive" if x.model.fidelity == "permissive" else "warn")
