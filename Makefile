@@ -4,6 +4,7 @@
 #   make demo     a real answer from the local model, plain and streamed, in about a minute from a fresh clone
 #   make check    format, lint, types, import contracts and the fast tests; about a minute
 #   make test     every test, real sockets, processes and SDKs included
+#   make soak     the accounting of recorded traffic and of killed processes, many times over; some minutes
 #   make bench    throughput, latency and memory beside nginx and HAProxy; PEERS=1 adds other gateways
 #   make docs     the documentation site in site/, and its generated pages in docs/reference/
 #   make format   rewrite the sources in the house format
@@ -24,7 +25,7 @@ MODELS := .cache/models
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 FAST := not sockets and not local_model and not node and not truth and not sdks
 
-.PHONY: help setup demo check test bench docs docs-pages format lock clean
+.PHONY: help setup demo check test soak bench docs docs-pages format lock clean
 .PHONY: check-format check-lint check-types check-imports check-tests
 
 help:
@@ -55,6 +56,9 @@ check-tests:
 
 test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	$(BIN)/pytest -rs
+
+soak: setup
+	SOAK=1 $(BIN)/pytest -rs tests/truth/test_ledger_books.py tests/dataplane/test_ledger_chaos.py
 
 # Compiled first, as an installed package is: a start that compiles seventeen thousand lines is not what users see.
 bench: .venv/.ready
