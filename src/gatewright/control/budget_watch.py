@@ -25,6 +25,8 @@ from gatewright.telemetry.records import BudgetState
 
 MAX_GROUPS: Final = 10_000
 """Budgets whose state is kept; beyond it the oldest are forgotten until they are used again."""
+_MAX_TOLD: Final = 4 * MAX_GROUPS
+"""Marks that are remembered here; beyond it the database alone knows what was told."""
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 4
 _FIRST_WAIT_S: Final = 1.0
@@ -96,6 +98,8 @@ class BudgetWatch:
         for percent in marks.percents:
             mark = (f"{state.name}:{state.who}:{state.window}", percent)
             if state.used_nano * 100 >= state.limit_nano * percent and mark not in self._told:
+                if len(self._told) >= _MAX_TOLD:
+                    self._told.clear()
                 self._told.add(mark)
                 self._spawn(self._tell(state, percent, mark, marks.webhook))
 

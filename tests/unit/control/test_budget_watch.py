@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from gatewright.config.documents import Gateway
+from gatewright.control import budget_watch
 from gatewright.control.budget_watch import MAX_GROUPS, BudgetWatch
 from gatewright.telemetry.log import Log
 from gatewright.telemetry.records import BudgetState
@@ -153,6 +154,19 @@ def test_states_are_the_last_known_of_windows_that_run(monkeypatch: pytest.Monke
     ]
     world.clock.advance(101.0)
     assert world.watch.present() == []
+
+
+def test_so_many_marks_are_remembered_the_others_are_in_the_database(
+    monkeypatch: pytest.MonkeyPatch, database: Engine
+) -> None:
+    monkeypatch.setattr(budget_watch, "_MAX_TOLD", 3)
+    world = World(monkeypatch, database)
+    world.configure(50)
+    for _ in range(2):
+        for who in range(8):
+            world.spend(6.0, who=f"user-{who}")
+            assert len(world.watch._told) <= 3
+    assert [alert["group"] for alert in world.posted] == [f"user-{who}" for who in range(8)]
 
 
 def test_so_many_groups_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
