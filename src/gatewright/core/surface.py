@@ -83,6 +83,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     chat: ChatCodec | None = None
     embeddings: EmbeddingCodec | None = None
     count: CountCodec | None = None
+    asked_units: Callable[[Fields, bytes], Usage | None] = lambda fields, body: None
+    """For `passing` dialects: members and body of a request → what it will use that is not counted in tokens, as far as
+    it tells; `estimated` unless that is what is charged. Never raises."""
     reader: Callable[[], StreamDecoder] | None = None
     """For `passing` dialects that stream: reads usage and failures beside the events that are passed on."""
 

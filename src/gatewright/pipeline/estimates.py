@@ -23,6 +23,8 @@ _UNKNOWN_OUTPUT: Final = 1_024
 """Output tokens reserved for a whole answer whose length the client does not limit."""
 _MEDIUM_TOKENS: Final = 1_600
 """What an image costs at most with the usual settings (Anthropic: width x height / 750, at most 1,568)."""
+IMAGE_TOKENS: Final = 1_600
+"""Output tokens reserved for an image that is made (OpenAI: 1,056 to 1,584 for one of medium quality)."""
 _LARGE_BODY: Final = 16_384
 _BLOB: Final = re.compile(rb"[A-Za-z0-9+/=_-]{2048,}")
 """Base64: an image, a document or a sound within the body. Prose has spaces, and code has punctuation."""

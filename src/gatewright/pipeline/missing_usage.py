@@ -61,7 +61,12 @@ def stream_tokens(x: Exchange) -> int:
 def fill_usage(x: Exchange) -> None:
     """Give the exchange a usage if it must have used something that nobody reported. Call once, at its end."""
     dialect: Dialect | None = x.dialect
-    if dialect is None or x.target is None or dialect.family not in ("chat", "embeddings"):
+    if dialect is None or x.target is None:
+        return
+    if dialect.family == "passing":
+        _fill_units(x, dialect)
+        return
+    if dialect.family not in ("chat", "embeddings"):
         return
     usage, error = x.usage, x.error
     if error is None and usage is not None:
@@ -77,6 +82,15 @@ def fill_usage(x: Exchange) -> None:
     output_tokens = 0 if dialect.family == "embeddings" else _count_output(x, usage)
     known = usage or Usage()
     x.usage = structs.replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True)
+
+
+def _fill_units(x: Exchange, dialect: Dialect) -> None:
+    """Of surfaces that are passed through: what the request itself tells, where the answer told nothing."""
+    error = x.error
+    if x.usage is not None or not x.sent_s:
+        return
+    if error is None or error.kind in _CHARGED or x.first_byte_s:
+        x.usage = dialect.asked_units(x.fields, x.body)
 
 
 def _count_output(x: Exchange, usage: Usage | None) -> int:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from gatewright.config.pricing import Pricing
 from gatewright.core.counting import Grant, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.pipeline.claims import NANO_FEMTO, Plan, refusal_headers, used_amounts
-from gatewright.pipeline.estimates import STREAM_SLICE, allowed_output, estimate_input, first_slice
+from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, allowed_output, estimate_input, first_slice
 from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.matching import NameTable
 from gatewright.pipeline.missing_usage import stream_tokens
@@ -80,27 +82,53 @@ def _first_amounts(x: Exchange, plan: Plan, target: BoundTarget, ports: Ports) -
     family = "chat" if dialect is None else dialect.family
     x.input_estimate = input_tokens = estimate_input(x)
     output_tokens = first_slice(x, has_output=family == "chat")
-    cost = _cost_nano(x, plan, target, input_tokens, output_tokens, ports) if family != "count" else 0
+    if family == "passing":
+        cost = _units_nano(x, plan, target, input_tokens, ports)
+    else:
+        cost = _cost_nano(x, plan, target, input_tokens, output_tokens, ports) if family != "count" else 0
     return plan.amounts(input_tokens, output_tokens, cost)
+
+
+def _pricing(x: Exchange, plan: Plan, target: BoundTarget, ports: Ports) -> Pricing | None:
+    """The target's prices; None where nobody asks or nobody knows."""
+    if not plan.counts_cost:
+        return None
+    snapshot: Snapshot = x.snapshot
+    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.now(), ports.wall)
+    if pricing is None and plan.unpriced is not None:
+        raise plan.unpriced(x.published_model)
+    return pricing
 
 
 def _cost_nano(
     x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int, output_tokens: int, ports: Ports
 ) -> int:
     """What so many tokens cost at the target, in nano-dollars; 0 where nobody asks or nobody knows."""
-    if not plan.counts_cost:
-        return 0
-    snapshot: Snapshot = x.snapshot
-    pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, ports.now(), ports.wall)
+    pricing = _pricing(x, plan, target, ports)
     if pricing is None:
-        if plan.unpriced is not None:
-            raise plan.unpriced(x.published_model)
         return 0
     if pricing.plain is not None:
         input_price, output_price = pricing.plain
         return (input_tokens * input_price + output_tokens * output_price) // NANO_FEMTO + 1
     cost = pricing.cost(Usage(input_total=input_tokens, output_total=output_tokens))
     return 0 if cost is None else -(-cost // NANO_FEMTO)
+
+
+def _units_nano(x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int, ports: Ports) -> int:
+    """The same for surfaces that are passed through: pictures, characters or the length of a sound, where those have a
+    price; else tokens; else the request."""
+    pricing = _pricing(x, plan, target, ports)
+    dialect: Dialect | None = x.dialect
+    if pricing is None or dialect is None:
+        return 0
+    units = dialect.asked_units(x.fields, x.body) or Usage()
+    drawn = (units.images or 0) * IMAGE_TOKENS
+    tokens = Usage(input_total=input_tokens, output_total=drawn, output_image=drawn)
+    for usage in (units, tokens) if units != Usage() else (tokens, units):
+        cost = pricing.cost(usage)
+        if cost is not None:
+            return -(-cost // NANO_FEMTO)
+    return 0
 
 
 # -- while it runs ----------------------------------------------------------------------------------------------------

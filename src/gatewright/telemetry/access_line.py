@@ -44,6 +44,12 @@ class AccessLine(Struct, kw_only=True):
     """Length of the audio that was heard, where the provider reports it."""
     search_units: float | None = None
     """Searches that a rerank was billed, where the provider counts those."""
+    images: int | None = None
+    """Pictures that were made, on the surfaces that make nothing else."""
+    characters: int | None = None
+    """Characters of the text that was spoken, where no tokens were reported."""
+    web_searches: int | None = None
+    """Searches of the web by the provider's own tool."""
     cost_usd: float | None = None
     """What it cost at the catalogue's prices, in US dollars; left out when that is not known."""
     attempts: int = 0

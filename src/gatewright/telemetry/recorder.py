@@ -186,7 +186,7 @@ class Recorder:
             else b',"input_tokens":%d,"cached_input_tokens":%d,"output_tokens":%d,"reasoning_tokens":%d'
             % (usage.input_total, usage.input_cached_read, usage.output_total, usage.output_reasoning)
         )
-        if usage is not None and (usage.audio_s is not None or usage.search_units is not None):
+        if usage is not None and _has_units(usage):
             tokens = _render_units(usage, tokens)
         if cost_femto_usd is not None:
             tokens += b',"cost_usd":%d.%09d' % divmod((cost_femto_usd + _HALF_NANO) // _NANO, 1_000_000_000)
@@ -294,10 +294,23 @@ def _together(x: Exchange) -> tuple[Usage | None, int | None]:
             output_reasoning=usage.output_reasoning + other.output_reasoning,
             audio_s=usage.audio_s,
             search_units=usage.search_units,
+            images=usage.images,
+            characters=usage.characters,
+            web_searches=usage.web_searches + other.web_searches,
         )
         if attempt.cost_femto_usd is not None:
             cost = (cost or 0) + attempt.cost_femto_usd
     return usage, cost
+
+
+def _has_units(usage: Usage) -> bool:
+    return (
+        usage.audio_s is not None
+        or usage.search_units is not None
+        or usage.images is not None
+        or usage.characters is not None
+        or usage.web_searches > 0
+    )
 
 
 def _render_units(usage: Usage, tokens: bytes) -> bytes:
@@ -307,4 +320,10 @@ def _render_units(usage: Usage, tokens: bytes) -> bytes:
         out += b',"audio_s":%.3f' % usage.audio_s
     if usage.search_units is not None:
         out += b',"search_units":%.3f' % usage.search_units
+    if usage.images is not None:
+        out += b',"images":%d' % usage.images
+    if usage.characters is not None:
+        out += b',"characters":%d' % usage.characters
+    if usage.web_searches:
+        out += b',"web_searches":%d' % usage.web_searches
     return out

@@ -19,6 +19,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.pipeline.attempts import OpenStream, fail_over
 from gatewright.pipeline.build import build_snapshot
 from gatewright.pipeline.lifecycle import open_exchange
+from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 from gatewright.translate.passing import OpaqueStream, PassedStream
 
@@ -310,7 +311,7 @@ def test_a_stream_that_failed_at_once_is_not_asked_of_another_either() -> None:
 
 # -- what comes back ----------------------------------------------------------------------------------------------
 
-DRAWN = Usage(output_total=3, output_image=3)
+DRAWN = Usage(output_total=3, output_image=3, images=0)
 TWO_S = Usage(audio_s=2.0)
 
 
@@ -318,7 +319,14 @@ TWO_S = Usage(audio_s=2.0)
     ("dialect", "verb", "body", "content_type", "expected", "usage"),
     [
         (IMAGES, "", b'{"data": [], "usage": {"output_tokens": 3}}', b"text/plain", None, DRAWN),
-        (IMAGES, "", b'{"model": "up", "data": []}', b"application/json", b'{"model": "m", "data": []}', None),
+        (
+            IMAGES,
+            "",
+            b'{"model": "up", "data": []}',
+            b"application/json",
+            b'{"model": "m", "data": []}',
+            Usage(images=0),
+        ),
         (HEARD, "", b'{"text": "a"}', b"application/json", None, None),
         (HEARD, "", b'{"text": "a", "usage": {"seconds": 2}}', b"Application/JSON; x=y", None, TWO_S),
         (HEARD, "", b"WEBVTT\n\n", b"text/vtt", None, None),
@@ -408,3 +416,54 @@ def test_a_made_thing_is_told_with_its_own_status() -> None:
     ).run()
     assert isinstance(reply, Reply)
     assert (reply.status, reply.body) == (201, b'{"id": "file-1"}')
+
+
+# -- what it used ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_body", "body", "usage"),
+    [
+        (SPEECH, b'{"model": "m", "input": "H\xc3\xa9llo"}', b"\x00\xff", Usage(characters=5)),
+        (SPEECH, b'{"model": "m"}', b"\x00\xff", None),
+        (IMAGES, b'{"model": "m", "n": 3}', b'{"data": [{}, {}]}', Usage(images=2)),
+        (IMAGES, b'{"model": "m", "n": 3}', b'{"images": 7}', Usage(images=3, estimated=True)),
+        (IMAGES, b'{"model": "m", "n": 3}', b'{"data": [{}], "usage": {"output_tokens": 9}}', None),
+        (BY_NAME["openai.moderations"], b'{"model": "m", "input": "x"}', b'{"results": []}', None),
+    ],
+)
+def test_what_the_answer_does_not_tell_is_taken_from_the_request(
+    dialect: Dialect, request_body: bytes, body: bytes, usage: Usage | None
+) -> None:
+    call = Call(dialect, request_body, Answer(200, body, content_type=b"application/octet-stream"))
+    call.reply()
+    reported = call.x.usage
+    call.x.sent_s = 1.0
+    fill_usage(call.x)
+    assert call.x.usage == (reported if usage is None else usage)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_charged"),
+    [
+        (Kind.DISCONNECTED, True),
+        (Kind.UPSTREAM_CUT, True),
+        (Kind.UPSTREAM_REJECTED, False),
+        (Kind.UPSTREAM_CONNECT_FAILED, False),
+    ],
+)
+def test_speech_that_failed_is_charged_where_the_provider_charges_it(kind: Kind, is_charged: bool) -> None:
+    call = Call(SPEECH, b'{"model": "m", "input": "Hi"}', Answer(200, b"\x00", content_type=b"audio/mpeg"))
+    call.reply()
+    call.x.sent_s = 1.0
+    call.x.error = GatewayError(kind, "it failed")
+    fill_usage(call.x)
+    assert call.x.usage == (Usage(characters=2) if is_charged else None)
+
+
+def test_what_was_never_sent_used_nothing() -> None:
+    call = Call(SPEECH, b'{"model": "m", "input": "Hi"}', Answer(200, b"\x00", content_type=b"audio/mpeg"))
+    call.reply()
+    call.x.sent_s = 0.0
+    fill_usage(call.x)
+    assert call.x.usage is None

@@ -105,6 +105,10 @@ def test_a_line_says_what_applies_and_nothing_else() -> None:
         (Usage(audio_s=37.5), {"audio_s": 37.5}),
         (Usage(search_units=2.0), {"search_units": 2.0}),
         (Usage(audio_s=0.0), {"audio_s": 0.0}),
+        (Usage(images=2), {"images": 2}),
+        (Usage(images=0), {"images": 0}),
+        (Usage(characters=9), {"characters": 9}),
+        (Usage(input_total=7, web_searches=2), {"input_tokens": 7, "output_tokens": 0, "web_searches": 2}),
         (Usage(), {"input_tokens": 0, "output_tokens": 0}),
         (Usage(output_total=3, audio_s=1.0), {"input_tokens": 0, "output_tokens": 3, "audio_s": 1.0}),
         (Usage(input_total=7, search_units=1.0), {"input_tokens": 7, "output_tokens": 0, "search_units": 1.0}),
@@ -114,7 +118,15 @@ def test_what_is_counted_otherwise_is_not_called_no_tokens(usage: Usage, members
     it = recorder()
     it.record(exchange(usage=usage))
     (line,) = b"".join(batch.lines for batch in taken(it)).splitlines()
-    names = ("input_tokens", "output_tokens", "audio_s", "search_units")
+    names = (
+        "input_tokens",
+        "output_tokens",
+        "audio_s",
+        "search_units",
+        "images",
+        "characters",
+        "web_searches",
+    )
     assert {name: value for name, value in msgspec.json.decode(line).items() if name in names} == members
 
 

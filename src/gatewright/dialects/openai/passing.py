@@ -13,10 +13,12 @@ from typing import Final, Literal
 from msgspec import Raw
 
 from gatewright.core.codec import StreamDecoder
+from gatewright.core.fields import Fields
 from gatewright.core.surface import Dialect, Surface
 from gatewright.core.usage import Usage
 from gatewright.dialects.openai.errors import read_fault, render_error, render_stream_error
 from gatewright.dialects.openai.passing_answer import EventReader, read_answer, read_nothing
+from gatewright.dialects.openai.passing_request import asked_images, asked_speech, uploaded_sound
 
 _HEADERS: Final = frozenset((b"accept", b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate"))
 _MODEL: Final = (("model",),)
@@ -28,6 +30,7 @@ def _dialect(
     *surfaces: Surface,
     read: Callable[[bytes], tuple[Raw | None, Usage | None]] = read_answer,
     reader: Callable[[], StreamDecoder] | None = None,
+    asked: Callable[[Fields, bytes], Usage | None] = lambda fields, body: None,
 ) -> Dialect:
     return Dialect(
         name=name,
@@ -42,6 +45,7 @@ def _dialect(
         model_paths=() if read is read_nothing else _MODEL,
         has_streams=reader is not None,
         reader=reader,
+        asked_units=asked,
         forwarded_headers=_HEADERS,
     )
 
@@ -54,6 +58,7 @@ def _images(verb: str, summary: str) -> Dialect:
         Surface(f"images_{verb}", b"POST", f"/v1/images/{verb}".encode(), name),
         read=partial(read_answer, output="image"),
         reader=partial(EventReader, "image"),
+        asked=asked_images,
     )
 
 
@@ -65,6 +70,7 @@ def _heard(verb: str, summary: str) -> Dialect:
         Surface(f"audio_{verb}", b"POST", f"/v1/audio/{verb}".encode(), name, answer="any"),
         read=partial(read_answer, has_duration=True),
         reader=EventReader,
+        asked=uploaded_sound,
     )
 
 
@@ -88,6 +94,7 @@ PASSING: Final[tuple[Dialect, ...]] = (
         Surface("audio_speech", b"POST", b"/v1/audio/speech", "openai.audio.speech", answer="bytes"),
         read=partial(read_answer, output="audio"),
         reader=partial(EventReader, "audio"),
+        asked=asked_speech,
     ),
     _dialect(
         "openai.moderations",

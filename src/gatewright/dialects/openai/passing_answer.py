@@ -39,9 +39,11 @@ class _Answer(Struct):
     usage: Raw = Raw(b"null")
     meta: Raw = Raw(b"null")
     duration: Raw = Raw(b"null")
+    data: Raw = Raw(b"")
 
 
 _answer_decoder = msgspec.json.Decoder(_Answer)
+_list_decoder = msgspec.json.Decoder(list[Raw])
 _fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 _any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -58,7 +60,18 @@ def read_answer(body: bytes, output: Medium = "text", *, has_duration: bool = Fa
         heard_s = _amount(_any(answer.duration))
         if heard_s is not None:
             usage = msgspec.structs.replace(usage or Usage(), audio_s=heard_s)
+    if output == "image" and answer.data:
+        images = _length(answer.data)
+        if images is not None:
+            usage = msgspec.structs.replace(usage or Usage(), images=images)
     return answer.model or None, usage
+
+
+def _length(raw: Raw) -> int | None:
+    try:
+        return len(_list_decoder.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def read_nothing(body: bytes) -> tuple[Raw | None, Usage | None]:
@@ -145,11 +158,13 @@ def _of_medium(details: Mapping[str, Any], medium: Medium, total: int, output: M
 class EventReader:
     """Reads what the events of a streamed answer say on the side: usage, failures, and whether the last one came."""
 
-    __slots__ = ("_buffer", "_is_open", "_output")
+    __slots__ = ("_buffer", "_images", "_is_open", "_output")
 
     def __init__(self, output: Medium = "text") -> None:
         self._buffer = EventBuffer(_MAX_EVENT_BYTES)
         self._output: Medium = output
+        self._images = 0
+        """Pictures that have come."""
         self._is_open = False
         """Whether an event was seen that must be followed by a last one."""
 
@@ -162,6 +177,10 @@ class EventReader:
         for event in split_events(block) if block else ():
             if any([mark in event for mark in _ENDING]):
                 self._is_open = False
+                if self._output == "image":
+                    self._images += 1
+                    if b'"usage"' not in event:
+                        events.append(UsageReport(usage=Usage(images=self._images)))
             elif any([mark in event for mark in _GOING_ON]):
                 self._is_open = True
             # An image may be megabytes of base64: only events that say something else are decoded.
@@ -184,4 +203,6 @@ class EventReader:
             fault = read_fault(data, {})
             return [Failure(kind=Kind.UPSTREAM_CUT, message=fault.message, code=fault.code)]
         usage = _normalise(_object(fields.get("usage")), {}, self._output)
+        if usage is not None and self._images:
+            usage = msgspec.structs.replace(usage, images=self._images)
         return [] if usage is None else [UsageReport(usage=usage)]

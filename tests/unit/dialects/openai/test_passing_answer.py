@@ -38,7 +38,13 @@ INPUT = {"image_tokens": 12, "text_tokens": 8, "cached_tokens": 3}
             "image",
             Usage(input_total=20, output_total=30, output_image=25),
         ),
-        ({"created": 1, "data": [{"url": "https://a.test/usage"}]}, "image", None),
+        ({"created": 1, "data": [{"url": "https://a.test/usage"}]}, "image", Usage(images=1)),
+        ({"data": [{"b64_json": "AA=="}] * 3, "usage": None}, "image", Usage(images=3)),
+        ({"data": [{}, {}], "usage": {"output_tokens": 9}}, "image", Usage(images=2, output_total=9, output_image=9)),
+        ({"data": []}, "image", Usage(images=0)),
+        ({"data": {"url": 1}}, "image", None),
+        ({"data": "AA"}, "image", None),
+        ({"data": [1]}, "text", None),
         # Transcriptions (…/docs/api-reference/audio/json-object).
         (
             {
@@ -153,7 +159,12 @@ CUT = Failure(kind=Kind.UPSTREAM_CUT, message="The provider ended the stream bef
     ("data", "output", "events"),
     [
         (DELTA + DONE, "text", [UsageReport(usage=Usage(input_total=14, output_total=2))]),
-        (IMAGE, "image", [UsageReport(usage=Usage(output_total=5, output_image=5))]),
+        (
+            event("image_generation.completed", b64_json="A") * 2,
+            "image",
+            [UsageReport(usage=Usage(images=1)), UsageReport(usage=Usage(images=2))],
+        ),
+        (IMAGE, "image", [UsageReport(usage=Usage(output_total=5, output_image=5, images=1))]),
         (CHUNKS, "text", [UsageReport(usage=Usage(input_total=3))]),
         (DELTA, "text", [CUT]),
         (DELTA + DONE.replace(b"\n", b"\r\n"), "text", [UsageReport(usage=Usage(input_total=14, output_total=2))]),
