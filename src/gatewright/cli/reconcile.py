@@ -113,6 +113,8 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
     beyond, all_of = len(found.beyond), len(found.differences)
     if beyond:
         print_note(f"{beyond} of {all_of} numbers of {found.provider} differ, {days}.")
+    elif all_of == 1:
+        print_note(f"The one number of {found.provider} agrees, {days}.")
     else:
         print_note(f"All {all_of} numbers of {found.provider} agree, {days}.")
     estimated = max((total.estimated for total in found.totals), default=0)

@@ -18,6 +18,8 @@ from gatewright.telemetry.log import Log
 
 FIXED: Final = ("listen", "admin")
 """Settings whose change takes effect with the next start: the sockets are bound for the gateway's whole life."""
+_OPENED: Final = ("counters", "database")
+"""Sections that the processes read once, when they open what these name."""
 
 
 class Source(Protocol):
@@ -40,6 +42,7 @@ class Reading:
         self._seen: Hashable = None
         self._read: Hashable = None
         self._warned: set[ConfigError] = set()
+        self._begun: Gateway | None = None
         self.served: Gateway | None = None
         """What the workers run, as far as is known."""
 
@@ -72,6 +75,11 @@ class Reading:
     def _warn(self, loaded: Loaded, document: Gateway) -> None:
         """Point out, once each, what is hardly meant or has no effect."""
         warnings = set(loaded.warnings)
+        self._begun = self._begun or self.served
+        if self._begun is not None:
+            changed = [name for name in _OPENED if getattr(document, name) != getattr(self._begun, name)]
+            message = "has changed, which counts when the gateway is started again"
+            warnings.update(loaded.place([ConfigError(name, message) for name in changed]))
         if self.served is not None:
             for name in FIXED:
                 new, old = getattr(document, name), getattr(self.served, name)

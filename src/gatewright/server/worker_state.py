@@ -41,6 +41,14 @@ COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
 JOURNALS: Final = "journal"
 
+_TOLD: Final = {
+    Happening.DOWN: "the counters' server is away",
+    Happening.UP: "the counters' server answers",
+    Happening.EMPTIED: "the counters' server has none of the numbers it had",
+    Happening.UNCOUNTED: "exchanges passed without a limit while the counters' server was away",
+    Happening.LOST: "what was used while the counters' server was away could not all be kept",
+}
+
 
 class WorkerState:
     """The adapters of one worker. Without a directory nothing outlives the process."""
@@ -166,4 +174,8 @@ class WorkerState:
     def _on_counters(self, event: Event) -> None:
         if event.happening is Happening.EMPTIED:
             self.counters_emptied += 1
-        self._log.warning("the counters' server", happening=event.happening, reason=event.reason, count=event.count)
+        tell = self._log.info if event.happening is Happening.UP else self._log.warning
+        told: dict[str, str | int] = {"reason": event.reason} if event.reason else {}
+        if event.count:
+            told["count"] = event.count
+        tell(_TOLD[event.happening], **told)

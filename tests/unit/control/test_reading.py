@@ -136,3 +136,18 @@ def test_what_needs_a_restart_is_pointed_out_once() -> None:
     lines = [line for line in log.getvalue().splitlines() if "until the gateway is started again" in line]
     assert len(lines) == 1
     assert "g.yaml:1: listen: is now 127.0.0.1:8080, but 127.0.0.1:9999 is used" in lines[0]
+
+
+def test_what_is_opened_at_the_start_is_pointed_out_too() -> None:
+    reading, log = build(FakeSource())
+    served = reading.read()
+    assert isinstance(served, Apply)
+    now = decode(served.document)
+    counters = msgspec.structs.replace(now.counters, store="redis")
+    reading.served = msgspec.structs.replace(now, counters=counters)
+    reading.read()
+    reading.served = now
+    reading.read()
+    lines = [line for line in log.getvalue().splitlines() if "when the gateway is started again" in line]
+    assert len(lines) == 1
+    assert "counters: has changed" in lines[0]
