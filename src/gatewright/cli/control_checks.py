@@ -33,15 +33,16 @@ class Checks:
         """Everything there is to say about a configuration, with the managed budgets added to it."""
         files = [(DOCUMENT, data)]
         budgets = budgets_file(self._state)
-        if budgets.exists():
-            files.append((str(budgets), budgets.read_bytes()))
+        if kept := _read(budgets):
+            files.append((str(budgets), kept))
         return self._judge(load(files, Resolver(self._environment)))
 
     def budget(self, policy: BudgetPolicy) -> list[ConfigError]:
         """Everything that is wrong with a budget, among the policies that are served."""
         managed = budgets_file(self._state)
-        files = [(str(path), path.read_bytes()) for path in self._files() if path != managed]
-        others = msgspec.json.decode(managed.read_bytes())["policies"] if managed.exists() else []
+        files = [*self.read_files()]
+        kept = _read(managed)
+        others = msgspec.json.decode(kept)["policies"] if kept else []
         policies = [other for other in others if other.get("name") != policy.name]
         mine = {"filter": "budget", **msgspec.to_builtins(policy)}
         files.append((str(managed), msgspec.json.encode({"policies": policies})))
@@ -50,7 +51,8 @@ class Checks:
 
     def read_files(self) -> Files:
         """The files that are served, budgets of the admin API left out."""
-        return [(str(path), path.read_bytes()) for path in self._files() if path != budgets_file(self._state)]
+        kept = budgets_file(self._state)
+        return [(str(path), data) for path in self._files() if path != kept and (data := _read(path)) is not None]
 
     def _files(self) -> list[Path]:
         return FileSource(self._paths, environment=self._environment).files()
@@ -63,3 +65,11 @@ class Checks:
         except InvalidConfig as refused:
             return Verdict(tuple(loaded.place(refused.errors)))
         return Verdict((), tuple(loaded.warnings))
+
+
+def _read(path: Path) -> bytes | None:
+    """A file's bytes; None when it is not there, or not any more."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
