@@ -46,20 +46,18 @@ models:
     #   - {provider: laptop, model: smollm2}
 [openai]  "gpt-*": {targets: [{provider: openai}]}    # the provider's own names, passed through
 
-# Who may call. Without consumers everyone who reaches a loopback address may; any other address needs them.
-# `gatewright key` makes a key; only its hash stands here.
-# consumers:
-#   acme:
-#     teams:
-#       search:
-#         apps:
-#           indexer: {keys: ["sha256:…"]}
+# Who may call. On a loopback address everyone may, until this is false; any other address needs it to be said.
+# Keys are made while the gateway runs: gatewright keys create acme/search/indexer
+# anonymous: false
 
-# What applies to whom, in order.
+# What each may use, in order; `acme/search/indexer` is an organisation, a team and an application.
 # policies:
 #   - filter: rate_limit
 #     on: {consumers: ["acme/*"]}
 #     config: {requests: 600, tokens: 200000, per: minute}
+#   - filter: budget
+#     name: monthly                              # what is spent is kept under this name
+#     config: {usd: 100, per: month, by: organisation}
 
 # Certificates, CORS, limits, time-outs and the access log have defaults; see the configuration reference.
 """

@@ -44,7 +44,7 @@ JOURNALS: Final = "journal"
 _TOLD: Final = {
     Happening.DOWN: "the counters' server is away",
     Happening.UP: "the counters' server answers",
-    Happening.EMPTIED: "the counters' server has none of the numbers it had",
+    Happening.EMPTIED: "the counters' server is new, or has lost its numbers",
     Happening.UNCOUNTED: "exchanges passed without a limit while the counters' server was away",
     Happening.LOST: "what was used while the counters' server was away could not all be kept",
 }

@@ -33,12 +33,13 @@ def test_what_is_commented_out_is_right_too() -> None:
     text = render_starter("gatewright.yaml", {}).replace("sha256:…", "sha256:" + "0" * 64)
     lines = [line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in text.splitlines()]
     start = next(i for i, line in enumerate(lines) if line.startswith("listen:"))
-    prose = ("Vendors ", "What ", "Who ", "`gatewright ", "Certificates", "yaml-language")
+    prose = ("Vendors ", "What ", "Who ", "Keys ", "Certificates", "yaml-language")
     yaml = "\n".join(line for line in lines[start:] if not line.startswith(prose))
     document = checked(yaml, {"OPENAI_API_KEY": "sk-x"})
     assert list(document.providers) == ["openai", "laptop", "vllm"]
     assert len(document.models["assistant"].targets) == 3
-    assert document.policies[0].filter == "rate_limit"
+    assert [policy.filter for policy in document.policies] == ["rate_limit", "budget"]
+    assert document.anonymous is False
 
 
 def test_init_writes_a_file_and_says_what_is_next(
