@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.truth.recordings import Recording, of
-from tests.truth.vendor_usage import DIALECTS, Used, has_failed, is_sound, pieces_of, used_by
+from tests.truth.vendor_usage import DIALECTS, Used, has_failed, is_sound, pieces_of, used_by, words_in
 
 from gatewright.testing import answers
 from gatewright.testing.client import PeerClosed
@@ -110,6 +110,16 @@ class Plan:
     """Whether the client saw some of a stream before it left."""
 
     @property
+    def events(self) -> int:
+        """How many events of a stream come when it is torn."""
+        return int(len(pieces_of(self.recording)) * self.share)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there are words in them that the client's dialect can say."""
+        return words_in(self.recording, self.events, arguments=self.is_identity)
+
+    @property
     def is_identity(self) -> bool:
         return self.client == self.recording.dialect
 
@@ -156,8 +166,9 @@ def make_plans(rounds: int) -> list[Plan]:
                 asked.append((one, dice.choice([client for client in CLIENTS if client not in own])))
         dice.shuffle(asked)
         for recording, client in asked:
-            name, fault, share = f"books-{len(plans):06}", _fault(recording, dice), 0.4 + dice.random() * 0.3
+            name, share = f"books-{len(plans):06}", 0.4 + dice.random() * 0.3
             used, is_failure = reported[recording.path]
+            fault = "" if is_failure else _fault(recording, dice)
             plans.append(Plan(name, recording, client, fault, used, is_failure, share))
     return plans
 
@@ -200,7 +211,7 @@ class Vendors:
         if fault == "reset":
             return (Reset(),)
         if fault:
-            return self._torn(recording, plan.share, fault)
+            return self._torn(plan, fault)
         if recording.status == 200:
             key = (plan.id, provider, model_of(recording))
             if key in self.book:
@@ -213,9 +224,9 @@ class Vendors:
             return answers.reply(recording.status, json.dumps(recording.answer).encode())
         return (self._head(recording), Send(answers.chunk(recording.text)), Send(answers.LAST_CHUNK))
 
-    def _torn(self, recording: Recording, share: float, fault: str) -> tuple[Step, ...]:
-        pieces = pieces_of(recording)
-        some = pieces[: int(len(pieces) * share)]
+    def _torn(self, plan: Plan, fault: str) -> tuple[Step, ...]:
+        recording = plan.recording
+        some = pieces_of(recording)[: plan.events]
         end: tuple[Step, ...] = (Stall(),) if fault == "within" else (Pause(0.05), Reset())
         return (self._head(recording), *(Send(answers.chunk(piece)) for piece in some), *end)
 

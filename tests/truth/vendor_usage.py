@@ -89,6 +89,30 @@ def _is_failure(document: dict[str, Any]) -> bool:
     return bool(document.get("error") or inner.get("error") or document.get("type") == "error")
 
 
+TEXTS = frozenset(("delta", "text", "thinking", "content", "tool_plan", "response"))
+"""Members that hold words of the model where they are strings, in one dialect or another."""
+ARGUMENTS = frozenset(("arguments", "partial_json", "input", "stringValue"))
+"""The same of tool calls; some dialects have no word for them before they are whole."""
+
+
+def words_in(recording: Recording, count: int, *, arguments: bool) -> bool:
+    """Whether the first so many pieces of a stream say something."""
+    names = TEXTS | ARGUMENTS if arguments else TEXTS
+    return any(_says(event, names) for event in _events(recording, pieces_of(recording)[:count]))
+
+
+def _says(value: Any, names: frozenset[str]) -> bool:
+    if isinstance(value, list):
+        return any(_says(inner, names) for inner in value)
+    if not isinstance(value, dict):
+        return False
+    if str(value.get("type")).endswith("arguments.delta"):
+        names = names - {"delta"} if not names & ARGUMENTS else names
+    return any(
+        (isinstance(inner, str) and inner and name in names) or _says(inner, names) for name, inner in value.items()
+    )
+
+
 def pieces_of(recording: Recording) -> list[bytes]:
     """A recorded stream event by event."""
     if recording.dialect == "bedrock.converse":
@@ -105,9 +129,9 @@ def _frames(data: bytes) -> Iterator[bytes]:
         data = data[length:]
 
 
-def _events(recording: Recording) -> Iterator[Any]:
-    """The JSON documents of a stream, in order."""
-    for piece in pieces_of(recording):
+def _events(recording: Recording, pieces: list[bytes] | None = None) -> Iterator[Any]:
+    """The JSON documents of a stream, or of some pieces of it, in order."""
+    for piece in pieces_of(recording) if pieces is None else pieces:
         if recording.dialect == "bedrock.converse":
             (headers,) = struct.unpack(">I", piece[4:8])
             text = piece[12 + headers : -4].decode()
