@@ -15,10 +15,11 @@ from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.core.usage import Usage
+from gatewright.dialects import DIALECTS
 from gatewright.dialects.openai import CHAT
 from gatewright.filters.budget import BUDGET
 from gatewright.filters.rate_limit import RATE_LIMIT
-from gatewright.pipeline.estimates import STREAM_SLICE
+from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE
 from gatewright.pipeline.lifecycle import open_exchange, settle
 from gatewright.pipeline.missing_usage import look_at
 from gatewright.pipeline.reserving import StreamMeter, keep_alive, total_cost, total_usage
@@ -106,6 +107,42 @@ def test_first_slice_is_held_and_what_was_used_stays(remote: bool) -> None:
     assert books.used(x) == [1, 70, 0, 79 * 10_000]
     assert x.budgets is not None
     assert [used for _, used in x.budgets] == [79 * 10_000]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "prices", "body", "nano"),
+    [
+        ("openai.images.generations", {"image": "0.04"}, b'{"model":"m","prompt":"x","n":3}', 120_000_000),
+        ("openai.images.generations", {"image": "0.04"}, b'{"model":"m","prompt":"x"}', 40_000_000),
+        # Tokens for as many pictures of medium quality, where those are what is priced.
+        (
+            "openai.images.generations",
+            {"input": "0", "output_image": "10"},
+            b'{"model":"m","prompt":"x","n":2}',
+            2 * IMAGE_TOKENS * 10_000,
+        ),
+        (
+            "openai.audio.speech",
+            {"input_characters": "15"},
+            b'{"model":"m","input":"' + b"a" * 1_000 + b'"}',
+            15_000_000,
+        ),
+        ("cohere.rerank", {"request": "0.002"}, b'{"model":"m","query":"x"}', 2_000_000),
+        ("openai.moderations", {"input": "3"}, b'{"model":"m","input":"x"}', 27_000),
+        # Nothing tells what this will be.
+        ("openai.images.generations", {"input": "3"}, b'{"model":"m","prompt":"x"}', 0),
+    ],
+)
+def test_what_is_not_counted_in_tokens_is_held_too(dialect: str, prices: Any, body: bytes, nano: int) -> None:
+    books = Books()
+    config = document(catalogue={"host/a-model": {"prices": prices}}, policies=[budget(1.0)])
+    x = books.world.exchange(books.world.snapshot(config, BUDGET, RATE_LIMIT), body)
+    x.dialect = next(each for each in DIALECTS if each.name == dialect)
+    x.surface = x.dialect.surfaces[0]
+    with pytest.raises(GatewayError, match="does not offer"):
+        asyncio.run(open_exchange(x, x.dialect, books.world.ports, books.world.send))
+    assert x.grant is not None
+    assert books.used(x) == [nano]
 
 
 def test_all_or_none() -> None:
