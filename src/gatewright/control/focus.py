@@ -159,6 +159,11 @@ _FOCUS: Final[dict[str, Callable[[Row[Any]], str]]] = {
     "x_CachedInputTokens": _column("input_cached_read"),
     "x_OutputTokens": _column("output_total"),
     "x_ReasoningTokens": _column("output_reasoning"),
+    "x_AudioMilliseconds": _column("audio_ms"),
+    "x_SearchMilliunits": _column("search_milliunits"),
+    "x_Images": _column("images"),
+    "x_Characters": _column("characters"),
+    "x_WebSearches": _column("web_searches"),
     "x_EstimatedAttempts": _column("estimated"),
     "x_UnpricedAttempts": _column("unpriced"),
 }
