@@ -63,7 +63,7 @@ T = TypeVar("T")
 class Holding(Grant):
     """A grant, with the part of it that the server knows of."""
 
-    __slots__ = ("epoch", "final", "is_asking", "is_settled", "local", "on_server")
+    __slots__ = ("answered", "epoch", "final", "is_asking", "is_settled", "local", "on_server")
 
     def __init__(
         self, allowances: Sequence[Allowance], amounts: list[int], left: list[int], marks: list[int], is_on_server: bool
@@ -76,6 +76,8 @@ class Holding(Grant):
         """What was changed of it without asking is booked when this epoch is."""
         self.is_asking = False
         """Whether an extension is on its way."""
+        self.answered: asyncio.Future[None] | None = None
+        """Done when it is answered, for another one that waits."""
         self.final: list[int] | None = None
         """What it is to be settled with, once that is answered."""
         self.is_settled = False
@@ -176,6 +178,8 @@ class RedisCounters:
         amounts = _bound(amounts)
         if not self._link.is_up:
             return self._extend_without(grant, amounts)
+        if grant.is_asking:
+            return self._extend_after(grant, amounts)
         self._acknowledge(grant)
         shapes = [self._shape(allowance) for allowance in grant.allowances]
         if self._leases is not None and grant.on_server == grant.amounts:
@@ -186,6 +190,15 @@ class RedisCounters:
                 grant.epoch = self._epoch + 1
                 return None
         return self._ask_extend(shapes, grant, amounts)
+
+    async def _extend_after(self, grant: Holding, amounts: list[int]) -> Refused | None:
+        """Extend when the extension on its way is answered: two at once would both move what the grant holds."""
+        while grant.is_asking:
+            if grant.answered is None:
+                grant.answered = asyncio.get_running_loop().create_future()
+            await asyncio.wait((grant.answered,))
+        answer = None if grant.is_settled else self.extend(grant, amounts)
+        return answer if answer is None or isinstance(answer, Refused) else await answer
 
     def settle(self, grant: Grant, used: list[int]) -> None:
         assert isinstance(grant, Holding)
@@ -352,6 +365,9 @@ class RedisCounters:
 
     def _end_asking(self, grant: Holding) -> None:
         grant.is_asking = False
+        if grant.answered is not None:
+            grant.answered.set_result(None)
+            grant.answered = None
         if grant.final is not None:
             self.settle(grant, grant.final)
 

@@ -208,6 +208,31 @@ def test_an_exchange_that_ends_while_it_is_extended_is_settled_with_the_answer(i
     run(test)
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_an_extension_waits_for_the_one_before_it(is_over: bool) -> None:
+    async def test(replica: Replica, clock: FakeClock) -> None:
+        grant = await replica.grant([BUDGET], [10])
+        other = await replica.grant([BUDGET], [10])
+        clock.advance(30)
+        replica.link.is_slow = True
+        answers = [asyncio.ensure_future(replica.extend(grant, [amount])) for amount in (10, 0)]
+        await asyncio.sleep(0)
+        if is_over:
+            replica.counters.settle(grant, [15])
+        replica.link.is_slow = False
+        replica.link.deliver()
+        assert await asyncio.gather(*answers) == [None, None]
+        assert await replica.extend(other, [0]) is None
+        assert grant.amounts == [20]
+        if not is_over:
+            replica.counters.settle(grant, [15])
+        replica.settle(other, [5])
+        replica.counters.flush()
+        assert await replica.used(BUDGET) == [20]
+
+    run(test)
+
+
 @pytest.mark.parametrize("is_later", [False, True])
 @pytest.mark.parametrize("allowance", [BUDGET, SLIDING, Allowance("c", Kind.CONCURRENT, 100)])
 def test_an_extension_after_one_that_the_server_has_yet_to_hear_of(allowance: Allowance, is_later: bool) -> None:
