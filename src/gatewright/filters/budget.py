@@ -99,7 +99,7 @@ class Budget(Filter):
         per = "in all" if self._config.per == "total" else f"per {self._config.per}"
         return GatewayError(
             Kind.QUOTA_EXCEEDED,
-            f"The budget `{self._scope}` of ${self._config.usd:,.2f} {per} is used up.{when}",
+            f"The budget `{self._scope}` of ${_shown_usd(self._config.usd)} {per} is used up.{when}",
             code="insufficient_quota",
             retry_after_s=max(until_s, 1.0) if until_s < _SOON else None,
         )
@@ -111,6 +111,12 @@ class Budget(Filter):
             " add its prices under `catalogue`, or write `unpriced: allow` into the budget.",
             param="model",
         )
+
+
+def _shown_usd(usd: float) -> str:
+    """In cents, and as many further digits as it was configured with."""
+    whole, _, cents = f"{usd:,.9f}".partition(".")
+    return f"{whole}.{cents.rstrip('0').ljust(2, '0')}"
 
 
 def _shown_duration(seconds: float) -> str:

@@ -90,6 +90,15 @@ def test_the_refusal_says_which_budget_and_when_it_begins_anew() -> None:
     assert error.retry_after_s is None, "a client that waits ten days is no use"
 
 
+@pytest.mark.parametrize(
+    ("usd", "shown"), [(0.003, "$0.003"), (0.5, "$0.50"), (12345.0, "$12,345.00"), (9_000_000, "$9,000,000.00")]
+)
+def test_the_refusal_says_how_much_the_budget_is(usd: float, shown: str) -> None:
+    (claim,) = World().budget(usd=usd, per="total").on_reserve(exchange()).claims
+    told = claim.refuse(Refused(0, 0, float("inf"))).message
+    assert told == f"The budget `team money` of {shown} in all is used up."
+
+
 def test_shortly_before_the_window_ends_it_is_worth_waiting() -> None:
     world = World()
     world.wall += 12 * HOUR - 60
