@@ -19,7 +19,9 @@ from gatewright.translate.identity import IdentityStream, parse_request, render_
 FOLDER = Path(__file__).parent
 CUTS = (1, 7, 64, 1_000_000)
 USAGE = {
-    "openai.chat/answer_plain.json": Usage(input_total=19, input_cached_read=4, output_total=10, output_reasoning=3),
+    "openai.chat/answer_plain.json": Usage(
+        input_total=19, input_cached_read=4, output_total=10, output_reasoning=3, service="prices"
+    ),
     "openai.chat/answer_tool_call.json": Usage(input_total=82, output_total=17),
     "openai.chat/stream_plain.sse": Usage(input_total=11, output_total=6),
     "openai.chat/stream_with_usage.sse": Usage(input_total=11, output_total=6),
