@@ -121,7 +121,7 @@ def test_dry_budget_refuses_in_the_dialect_of_the_caller(parts: Parts, client: C
     seen = client.read(answer, stream=stream)
     assert seen.status == STATUSES.get(client.dialect, 429)
     assert seen.error is not None
-    assert "budget `dry` of $0.00 per month is used up" in seen.error
+    assert "The budget `dry` of $" in seen.error
     if client.dialect in OPENAI_DIALECTS:
         # OpenAI's clients, and many who wrote their own, tell "wait a little" from "pay" by these two.
         error = answer.json()["error"]

@@ -97,9 +97,12 @@ class Budget(Filter):
         until_s = window.ends_at - self._wall()
         when = "" if window.name == "total" else f" It begins anew in {_shown_duration(until_s)}."
         per = "in all" if self._config.per == "total" else f"per {self._config.per}"
+        budget = f"The budget `{self._scope}` of ${_shown_usd(self._config.usd)} {per}"
+        left = refused.left / _NANO
+        state = f"has ${_shown_usd(left)} left, less than this may cost" if left > 0 else "is used up"
         return GatewayError(
             Kind.QUOTA_EXCEEDED,
-            f"The budget `{self._scope}` of ${_shown_usd(self._config.usd)} {per} is used up.{when}",
+            f"{budget} {state}.{when}",
             code="insufficient_quota",
             retry_after_s=max(until_s, 1.0) if until_s < _SOON else None,
         )

@@ -130,3 +130,9 @@ def test_another_model_may_answer_when_it_is_dry() -> None:
 def test_it_needs_a_name() -> None:
     with pytest.raises(ValueError, match="needs a `name`"):
         World().budget(is_named=False)
+
+
+def test_a_budget_that_is_only_too_small_is_not_called_used_up() -> None:
+    (claim,) = World().budget(per="total").on_reserve(exchange()).claims
+    error = claim.refuse(Refused(0, 1_500_000, float("inf")))
+    assert error.message == "The budget `team money` of $10.00 in all has $0.0015 left, less than this may cost."
