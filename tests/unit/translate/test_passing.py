@@ -14,7 +14,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.translate.passing import OpaqueStream, PassedStream
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
-IMAGES = BY_NAME["openai.images.generations"]
+IMAGES, SPEECH = BY_NAME["openai.images.generations"], BY_NAME["openai.audio.speech"]
 PASSED = [dialect for dialect in DIALECTS if dialect.family == "passing" and dialect.has_streams]
 passed = pytest.mark.parametrize("dialect", PASSED, ids=[dialect.name for dialect in PASSED])
 SIZES = (1, 7, 64, 1_000_000)
@@ -97,6 +97,8 @@ def test_its_failure_is_a_last_line() -> None:
 
 
 def test_no_usage_is_not_zero() -> None:
-    out = outcome(PassedStream(IMAGES, None), event("image_generation.completed", b64_json="A"), 64)
-    assert out[1] is None
+    drawn = outcome(PassedStream(IMAGES, None), event("image_generation.completed", b64_json="A"), 64)
+    assert drawn[1] == Usage(images=1), "a picture is counted where no tokens are"
+    spoken = outcome(PassedStream(SPEECH, None), event("speech.audio.done"), 64)
+    assert spoken[1] is None
     assert outcome(PassedStream(IMAGES, None), DONE, 64)[1] == Usage(input_total=2, output_total=9, output_image=9)

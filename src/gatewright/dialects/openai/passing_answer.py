@@ -28,7 +28,8 @@ _MAX_COUNT: Final = 1_000_000_000_000
 """What no answer could cost; a larger number does not fit where counts are kept."""
 _MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _GOING_ON: Final = (b'.delta"', b'.partial_image"')
-_ENDING: Final = (b'.done"', b'.completed"')
+_DRAWN: Final = b'.completed"'
+_ENDING: Final = (b'.done"', _DRAWN)
 """How the types of events end that are one of several, or the last (`transcript.text.delta`, `speech.audio.done`)."""
 
 
@@ -177,7 +178,7 @@ class EventReader:
         for event in split_events(block) if block else ():
             if any([mark in event for mark in _ENDING]):
                 self._is_open = False
-                if self._output == "image":
+                if self._output == "image" and _DRAWN in event:
                     self._images += 1
                     if b'"usage"' not in event:
                         events.append(UsageReport(usage=Usage(images=self._images)))
