@@ -26,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 FAST := not sockets and not local_model and not node and not truth and not sdks
 
 .PHONY: help setup demo check test soak bench docs docs-pages format lock clean
-.PHONY: check-format check-lint check-types check-imports check-tests
+.PHONY: check-format check-lint check-types check-imports check-tests check-dialects
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -37,7 +37,7 @@ demo: setup
 	$(BIN)/gatewright demo
 
 check: .venv/.ready
-	@$(MAKE) --no-print-directory -k -j2 -Otarget check-tests check-types check-imports check-lint check-format
+	@$(MAKE) --no-print-directory -k -j2 -Otarget check-tests check-dialects check-types check-imports check-lint check-format
 
 check-format:
 	$(BIN)/ruff format --check .
@@ -51,8 +51,13 @@ check-types:
 check-imports:
 	$(BIN)/lint-imports
 
+# In two halves, for two cores.
+DIALECTS := $(wildcard tests/unit/dialects tests/golden tests/contract)
 check-tests:
-	$(BIN)/pytest -m "$(FAST)" $(wildcard tests/unit tests/golden tests/contract tests/repo)
+	$(BIN)/pytest -m "$(FAST)" tests/unit tests/repo --ignore=tests/unit/dialects
+
+check-dialects:
+	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(DIALECTS)
 
 test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	$(BIN)/pytest -rs

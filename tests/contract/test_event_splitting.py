@@ -43,7 +43,8 @@ def test_any_bytes_in_any_pieces(data: str, cuts: list[int]) -> None:
     whole, last = _events(data.encode(), [])
     # A final CR may be half of a line end, so the last event may come out one feed later, never changed.
     assert b"".join(whole) + last == b"".join(events) + rest
-    assert b"".join(events) == b"".join(whole)
+    # And empty lines behind it belong to no event: they come with it, or are held.
+    assert b"".join(events).rstrip(b"\r\n") == b"".join(whole).rstrip(b"\r\n")
 
 
 def test_an_event_beyond_the_limit_is_an_error() -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -27,6 +28,9 @@ from gatewright.control.reading import Reading
 from gatewright.control.trial import build_for_trial
 from gatewright.server.local_children import LocalChild, bind_local_models
 from gatewright.telemetry.log import Log, capture_standard_logging
+
+NICENESS: Final = 10
+"""How far the control process stands back behind the workers."""
 
 
 def build_reading(options: ControlOptions, log: Log) -> Reading:
@@ -73,6 +77,9 @@ def check(document: Gateway, local_children: Sequence[LocalChild], environment: 
 def main() -> None:
     """Run until the supervisor closes the channel."""
     options = parse_options()
+    # What the workers wrote can wait in their journals; who calls a model cannot. On a core that is busy with requests
+    # this leaves the ledger about a tenth of it, and all of it otherwise.
+    os.nice(NICENESS)
     log = Log("control")
     capture_standard_logging(log)
     stdout = sys.stdout.fileno()

@@ -10,6 +10,8 @@ Several processes may call `migrate` at the same time: one migrates, the others 
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -32,6 +34,7 @@ schema may have taken."""
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x6761746577726967
 """PostgreSQL's advisory lock for migrations: the letters `gatewrig` as a number, so hardly anybody else's."""
+_WAL_RETRY_S: Final = 0.02
 _READS: Final = "gatewright_reads"
 
 
@@ -176,7 +179,9 @@ def _open_sqlite(file: Path, pool_size: int, timeout_s: float, read_only: bool) 
         # Python's driver would begin transactions by itself, late and not before every statement.
         connection.isolation_level = None
         pragmas = ["foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY", "cache_size = -32768"]
-        for pragma in pragmas if read_only else ["journal_mode = WAL", *pragmas]:
+        if not read_only:
+            _use_wal(connection, timeout_s)
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -204,6 +209,23 @@ def _create_private(file: Path) -> None:
             os.fchown(fd, directory.st_uid, directory.st_gid)
     finally:
         os.close(fd)
+
+
+def _use_wal(connection: Any, timeout_s: float) -> None:
+    """Switch to the write-ahead log, which a file is once and for all.
+
+    Of those that do it at the same time SQLite refuses all but one at once, without the wait it grants statements.
+    """
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_WAL_RETRY_S)
+        else:
+            return
 
 
 def _open_postgresql(url: URL, pool_size: int, timeout_s: float, read_only: bool) -> Engine:
