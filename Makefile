@@ -4,7 +4,7 @@
 #   make demo     a real answer from the local model, plain and streamed, in about a minute from a fresh clone
 #   make check    format, lint, types, import contracts and the fast tests; about a minute
 #   make test     every test, real sockets, processes and SDKs included
-#   make soak     the accounting of recorded traffic and of killed processes, many times over; some minutes
+#   make soak     the accounting of recorded traffic, races and killed processes, many times over; a quarter of an hour
 #   make bench    throughput, latency and memory beside nginx and HAProxy; PEERS=1 adds other gateways
 #   make docs     the documentation site in site/, and its generated pages in docs/reference/
 #   make format   rewrite the sources in the house format
@@ -63,7 +63,8 @@ test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	$(BIN)/pytest -rs
 
 soak: setup
-	SOAK=1 $(BIN)/pytest -rs tests/truth/test_ledger_books.py tests/dataplane/test_ledger_chaos.py
+	SOAK=1 $(BIN)/pytest -rs tests/truth/test_ledger_books.py tests/dataplane/test_ledger_chaos.py \
+	  tests/dataplane/test_budget_race.py tests/control/test_ledger_kill.py
 
 # Compiled first, as an installed package is: a start that compiles seventeen thousand lines is not what users see.
 bench: .venv/.ready

@@ -25,8 +25,9 @@ from gatewright.store.journal_reader import JournalReader, list_journals
 
 pytestmark = pytest.mark.sockets
 
-ROUNDS = 50
-CONTROLS = 12
+IS_LONG = bool(os.environ.get("SOAK"))
+ROUNDS = 50 if IS_LONG else 15
+CONTROLS = 12 if IS_LONG else 5
 LIMIT_S = 60.0
 WORKER = """
 import os, sys, threading
