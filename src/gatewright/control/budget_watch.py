@@ -30,6 +30,9 @@ _MAX_TOLD: Final = 4 * MAX_GROUPS
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 4
 _FIRST_WAIT_S: Final = 1.0
+_OPENING_TRIES: Final = 20
+_OPENING_S: Final = 0.25
+"""How often, and how long each time, an alert waits for the database to open."""
 _NANO: Final = 1_000_000_000
 FILTER: Final = "budget"
 
@@ -110,6 +113,11 @@ class BudgetWatch:
             del self.states[key]
 
     async def _tell(self, state: BudgetState, percent: int, mark: tuple[str, int], webhook: Secret | None) -> None:
+        # After a start the database opens a moment later than workers report: what it knows was told already.
+        for _ in range(_OPENING_TRIES):
+            if self._engine() is not None:
+                break
+            await asyncio.sleep(_OPENING_S)
         if not await asyncio.to_thread(self._claim, mark):
             return
         alert = Alert(

@@ -25,7 +25,8 @@ URL = "https://hooks.example/secret"
 class World:
     """A watch whose alerts are told when asked, and a webhook that answers as it is told."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, engine: Engine | None = None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *engines: Engine | None) -> None:
+        """`engines`: what the database is each time it is asked for, the last one from then on."""
         self.clock = FakeClock()
         self.told: list[Coroutine[Any, Any, None]] = []
         self.stream = io.StringIO()
@@ -33,11 +34,15 @@ class World:
         self.posted: list[dict[str, Any]] = []
         self.waited: list[float] = []
         log = Log("control", stream=self.stream, as_json=True)
-        self.watch = BudgetWatch(lambda: engine, self.clock, self.told.append, log)
+        self.engines: list[Engine | None] = list(engines) or [None]
+        self.watch = BudgetWatch(self._engine, self.clock, self.told.append, log)
         client = httpx.AsyncClient
         transport = httpx.MockTransport(self._answer)
         monkeypatch.setattr(httpx, "AsyncClient", lambda **options: client(transport=transport, **options))
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
+
+    def _engine(self) -> Engine | None:
+        return self.engines.pop(0) if len(self.engines) > 1 else self.engines[0]
 
     async def _sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
@@ -119,6 +124,14 @@ def test_what_was_told_is_remembered_by_the_database(monkeypatch: pytest.MonkeyP
         assert world.percents == told
 
 
+def test_an_alert_waits_for_the_database_to_open(monkeypatch: pytest.MonkeyPatch, database: Engine) -> None:
+    for engines in ([database], [None, None, database]):
+        world = World(monkeypatch, *engines)
+        world.configure(50)
+        world.spend(6.0)
+    assert (world.percents, len(world.waited)) == ([], 2)
+
+
 @pytest.mark.parametrize(
     ("statuses", "posts", "waits", "says"),
     [
@@ -136,7 +149,8 @@ def test_webhooks_that_fail(
     world.configure(50)
     world.statuses = statuses
     world.spend(6.0)
-    assert (len(world.posted), world.waited) == (posts, waits)
+    retries = [seconds for seconds in world.waited if seconds != budget_watch._OPENING_S]
+    assert (len(world.posted), retries) == (posts, waits)
     assert len(world.lines) == (1 if says is None else 2)
     if says is not None:
         assert says in world.stream.getvalue()
