@@ -260,8 +260,13 @@ def test_ledger_log_and_metrics_agree(parts: Parts) -> None:
         return {row.id: row for row in booked(gateway, limit=1_000) if row.id.startswith("mixed-")}
 
     gateway.wait_for(lambda: len(rows()) == MIXED, 15.0)
-    lines = {line["id"]: line for line in gateway.access_log() if line["id"].startswith("mixed-")}
-    found = rows()
+
+    def logged() -> dict[str, Any]:
+        return {line["id"]: line for line in gateway.access_log() if line["id"].startswith("mixed-")}
+
+    # Workers send their lines five times a second; the ledger may be quicker.
+    gateway.wait_for(lambda: len(logged()) == MIXED)
+    lines, found = logged(), rows()
     assert lines.keys() == found.keys()
     total: dict[str, Decimal] = {"input": Decimal(), "output": Decimal(), "cost": Decimal(), "attempts": Decimal()}
     for request_id, row in found.items():
