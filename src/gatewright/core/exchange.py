@@ -63,7 +63,9 @@ class Exchange:
     Times are seconds of the worker's monotonic clock, 0.0 until they happen.
     """
 
-    # Class-level defaults instead of slots: an exchange sets a third of these, and setting costs more than a look-up.
+    # Class-level defaults instead of slots: an exchange sets half of these, and setting costs more than a look-up. An
+    # ordinary one must set no more than thirty: beyond that CPython gives up the shared layout of instances, and every
+    # access costs more.
     surface: Surface | None = None
     dialect: Dialect | None = None
     consumer: Consumer = ANONYMOUS
@@ -98,12 +100,8 @@ class Exchange:
     """What limits and budgets count of it, once reserved (`pipeline.claims.Plan`)."""
     grant: Grant | None = None
     """What it holds of them, until it is settled."""
-    left: list[int] | None = None
-    """What was left of each when it was reserved."""
     budgets: list[tuple[Any, int]] | None = None
     """The budgets it was paid from, with what they have spent now, in nano-dollars, as far as this worker knows."""
-    input_estimate = 0
-    """Input tokens, as far as they were told from the request's bytes."""
     past: list[Any] | None = None
     """The attempts before the present one (`pipeline.booking.PastAttempt`)."""
     is_complete = False
@@ -132,6 +130,8 @@ class Exchange:
     usage: Usage | None = None
     cost_femto_usd: int | None = None
     """What the answer cost at the catalogue's prices, in 10⁻¹⁵ US dollars; None when that is not known."""
+    kept_notes: dict[object, Any] | None = None
+    """Behind `notes`, once there are any."""
     is_closed = False
     """Whether it is settled, booked and recorded."""
     status = 0
@@ -150,7 +150,17 @@ class Exchange:
         """The compiled configuration this exchange runs under, start to end."""
         self.headers = headers
         self.body = body
-        self.bytes_in = len(body)
         self.started_s = now
-        self.notes: dict[object, Any] = {}
+
+    @property
+    def bytes_in(self) -> int:
+        """Size of the request's body."""
+        return len(self.body)
+
+    @property
+    def notes(self) -> dict[object, Any]:
         """What filters leave for their own later phases, keyed by the filter."""
+        kept = self.kept_notes
+        if kept is None:
+            kept = self.kept_notes = {}
+        return kept

@@ -58,7 +58,8 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
     while True:
         x.attempts += 1
         target: BoundTarget = x.target
-        x.losses = None
+        if x.losses is not None:
+            x.losses = None
         try:
             route = target.routes.get(dialect.name)
             if route is None:

@@ -56,7 +56,8 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
         name = read_model(x, dialect, surface)
     elif name is None:
         x.fields, name, stream = parse_request(x.body, stream_default=surface is not None and surface.stream_default)
-        x.stream = stream and dialect.has_streams
+        if stream and dialect.has_streams:
+            x.stream = True
     else:
         x.fields = parse_fields(x.body)
         x.stream = surface is not None and surface.stream is True
@@ -64,7 +65,9 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     model = find_model(snapshot, name)
     x.published_model = model.name
     x.model = model
-    x.user = read_user(x, snapshot.user_header)
+    user = read_user(x, snapshot.user_header)
+    if user:
+        x.user = user
     # Only credentials that are narrowed are bound to networks; asking the socket costs a microsecond.
     snapshot.access.check(x, "" if x.consumer.scopes is None or x.peer is None else x.peer.peer)
     chain = x.chain = snapshot.chain_for(x.consumer, model.name)

@@ -111,7 +111,7 @@ def _count_input(x: Exchange, dialect: Dialect) -> int:
             return estimate_tokens(embeddings.decode_request(x.fields, x.requested_model))
     except GatewayError:
         pass  # what the upstream took, the hub need not be able to read
-    return x.input_estimate or estimate_input(x)
+    return estimate_input(x)
 
 
 def count_answer(dialect: Dialect, body: bytes) -> int:

@@ -41,7 +41,7 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
         if not isinstance(result, (Grant, Refused)):
             result = await ports.spawn(_wait(result))
         if isinstance(result, Grant):
-            x.plan, x.grant, x.left = plan, result, result.left
+            x.plan, x.grant = plan, result
             return target
         other = _other_model(x, plan, result, dry)
         if other is None:
@@ -80,7 +80,7 @@ def _first_amounts(x: Exchange, plan: Plan, target: BoundTarget, ports: Ports) -
         return plan.amounts(0, 0, 0)
     dialect = x.dialect
     family = "chat" if dialect is None else dialect.family
-    x.input_estimate = input_tokens = estimate_input(x)
+    input_tokens = estimate_input(x)
     output_tokens = first_slice(x, has_output=family == "chat")
     if family == "passing":
         cost = _units_nano(x, plan, target, input_tokens, ports)
@@ -228,9 +228,9 @@ def settle_grant(x: Exchange, ports: Ports) -> None:
     x.grant = None
     plan: Plan = x.plan
     used = used_amounts(plan, total_usage(x), total_cost(x))
-    if plan.budgets and x.left is not None:
+    if plan.budgets:
         x.budgets = [
-            (group, group.limit_nano - x.left[index] - grant.amounts[index] + used[index])
+            (group, group.limit_nano - grant.left[index] - grant.amounts[index] + used[index])
             for index, group in plan.budgets
         ]
     ports.counters.settle(grant, used)

@@ -190,7 +190,7 @@ class DataPlane:
         if route.dialect.family == "passing":
             x.path_id = named
             x.query = request.query
-        else:
+        elif named is not None:
             x.path_model = named
         self._check_in_flight()
         return route
@@ -347,9 +347,10 @@ class DataPlane:
 def _answer_lines(x: Exchange, headers: Headers) -> bytes:
     """The headers of an answer as lines: of limits, ours are what the caller is held to, not those of the provider."""
     plan = x.plan
-    if plan is None or x.left is None:
+    grant = x.grant
+    if plan is None or grant is None:
         return render_lines(headers) if headers else b""
-    lines = limit_lines(plan, x.left)
+    lines = limit_lines(plan, grant.left)
     if not headers:
         return lines
     if lines:
