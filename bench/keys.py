@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import KeyRecord, digest_of
 from gatewright.store.key_table import KeyReader, KeyTable, Writing
 

@@ -10,8 +10,9 @@ import pytest
 from gatewright.config.access import AccessRule
 from gatewright.config.problems import ConfigError
 from gatewright.core.chat import Audio, ChatRequest, File, Image, Message, Part, Source, Text, ToolResult, Video
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange, Scopes
+from gatewright.core.exchange import Exchange
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import DEFAULT

@@ -13,7 +13,7 @@ from gatewright.control.consumers import Consumers
 from gatewright.control.key_projection import KeyProjection, record_of
 from gatewright.control.keys import KeyChange, KeyFilter, Keys
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import KeyRecord, digest_of
 from gatewright.store.database import reading
 from gatewright.store.key_table import KeyTable

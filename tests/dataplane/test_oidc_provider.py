@@ -19,8 +19,8 @@ from tests.signing import claims, sign
 
 from gatewright.config.identity import Identity, Introspection, Issuer
 from gatewright.config.problems import ConfigError
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError
-from gatewright.core.exchange import Consumer
 from gatewright.core.secret import Secret
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.tasks import TaskGroup

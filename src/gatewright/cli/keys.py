@@ -26,7 +26,7 @@ from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.actor import Actor
 from gatewright.control.keys import MAX_PAGE, Key, KeyChange, KeyFilter, Keys, MadeKey
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.store.secrets_file import read_or_create_secret
 
 app = typer.Typer(

@@ -19,8 +19,9 @@ from sqlalchemy import Engine, func, select
 from gatewright.config.check import convert
 from gatewright.config.counters import Counters
 from gatewright.config.documents import Gateway, Policy
+from gatewright.core.consumer import Consumer
 from gatewright.core.counting import Allowance, Kind
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.filters.budget import BUDGET, Config
 from gatewright.pipeline.calendar import Window, window_at
 from gatewright.pipeline.claims import BudgetGroup

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatewright.control.keys import has_same_secret
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import KeyRecord
 from gatewright.store.database import reading
 from gatewright.store.key_table import DIRECTORY, FILES, KeyTable, UnusableTable, Writing

@@ -10,7 +10,7 @@ from typing import Final
 
 from gatewright.config.problems import ConfigError
 from gatewright.control.refusals import Unacceptable
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.dialects import DIALECTS
 
 SURFACES: Final = frozenset(surface.name for dialect in DIALECTS for surface in dialect.surfaces)

@@ -18,7 +18,7 @@ from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.key_rules import check_key, is_plain
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import PREFIX, digest_of, find_id, make_key
 from gatewright.store.database import reading
 from gatewright.store.revisions import hold_revision, raise_revision, read_revision, write_revision

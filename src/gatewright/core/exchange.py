@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from gatewright.core.consumer import ANONYMOUS, Consumer
 
 if TYPE_CHECKING:
     from gatewright.core.counting import Grant
@@ -14,47 +13,6 @@ if TYPE_CHECKING:
     from gatewright.core.loss import LossReport
     from gatewright.core.surface import Dialect, Surface
     from gatewright.core.usage import Usage
-
-
-class Scopes(Struct, frozen=True, omit_defaults=True):
-    """What a key or a credential is narrowed to; an empty tuple does not narrow."""
-
-    models: tuple[str, ...] = ()
-    """Published model names, or patterns with a trailing `*`."""
-    surfaces: tuple[str, ...] = ()
-    """Names of surfaces (`chat_completions`)."""
-    networks: tuple[str, ...] = ()
-    """Client addresses, as CIDR ranges."""
-
-
-class Consumer(Struct, frozen=True):
-    """Who is charged and limited, and by what credential it was recognised."""
-
-    path: str
-    """`organisation/team/application`; `anonymous` for callers without a key where those are allowed."""
-    key_id: str = ""
-    """Which key, or `jwt:<issuer>`, `certificate`; empty for keys of the configuration. A gateway token has that of
-    what it was given for."""
-    issuer: str = ""
-    """The configured name of the identity provider that vouches for it; empty for keys."""
-    scopes: Scopes | None = None
-    """None for a credential that is not narrowed."""
-    claims: Mapping[str, Any] = {}
-    """What a JWT or an introspection says, for conditions."""
-    expires_at: float = float("inf")
-    """Unix seconds until which the credential holds."""
-
-
-ANONYMOUS = Consumer("anonymous")
-
-
-class Reply(Struct, frozen=True):
-    """A complete answer made by the gateway itself (a cache hit, a model list); not an error."""
-
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Exchange:
@@ -68,14 +26,14 @@ class Exchange:
     # access costs more.
     surface: Surface | None = None
     dialect: Dialect | None = None
-    consumer: Consumer = ANONYMOUS
+    consumer: Consumer
     is_identified = False
     """Whether `consumer` is who the caller was found to be."""
     user = ""
     """The end user, as the application names it."""
     peer: Any = None
     """The client's connection, for what is asked of it rarely: its address and certificate (`net.downstream`)."""
-    fields: Fields = {}  # noqa: RUF012 - replaced, never changed in place
+    fields: Fields
     """The members of a JSON request; of a form the text fields, to be looked at but not changed."""
     stream = False
     path_model: str | None = None
@@ -151,6 +109,8 @@ class Exchange:
         self.headers = headers
         self.body = body
         self.started_s = now
+        self.consumer = ANONYMOUS
+        self.fields = {}
 
     @property
     def bytes_in(self) -> int:

@@ -21,7 +21,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatewright.core.exchange import Consumer, Scopes
+from gatewright.core.consumer import Consumer, Scopes
 
 PREFIX: Final = "gw-"
 ID_CHARACTERS: Final = 10

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.counting import Allowance, Grant, Refused
 from gatewright.core.errors import GatewayError
-from gatewright.core.exchange import Consumer
 
 
 class Counters(Protocol):

@@ -17,8 +17,9 @@ from gatewright.config.access import AccessRule
 from gatewright.config.problems import ConfigError
 from gatewright.config.wording import listing, shortened, suggestion
 from gatewright.core.chat import ChatRequest, Message, Text
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange, Scopes
+from gatewright.core.exchange import Exchange
 from gatewright.core.loss import LossReport
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits

@@ -14,9 +14,10 @@ from msgspec import Raw, Struct
 
 from gatewright.core.chat import holds_carried
 from gatewright.core.errors import GatewayError, Kind, Retry, Source
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.loss import LossReport
 from gatewright.core.ports import Ports, UpstreamAnswer
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect, Headers
 from gatewright.pipeline.booking import note_attempt
 from gatewright.pipeline.facts import decoded_request

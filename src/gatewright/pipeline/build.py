@@ -16,7 +16,7 @@ from gatewright.config.access import find_access_errors
 from gatewright.config.check import convert
 from gatewright.config.documents import Document, Gateway, Model, Target
 from gatewright.config.problems import ConfigError, InvalidConfig
-from gatewright.core.exchange import Consumer
+from gatewright.core.consumer import Consumer
 from gatewright.core.ports import Ports
 from gatewright.pipeline.access import build_access
 from gatewright.pipeline.filters import Filter, FilterType

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final, TypeVar
 from msgspec import Struct
 
 from gatewright.config.documents import Document
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.core.reply import Reply
 from gatewright.pipeline.claims import Claims, Plan
 
 _FIXED_S: Final = 60.0

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.config.problems import ConfigError
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.pipeline.access import find_surface_error
 from gatewright.pipeline.oauth import OAuthError
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from gatewright.core.consumer import ANONYMOUS, Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import ANONYMOUS, Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
 from gatewright.pipeline.snapshot import Snapshot
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from gatewright.config.identity import Certificates, Identity, Introspection, Issuer
 from gatewright.config.problems import ConfigError
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Scopes
 from gatewright.pipeline.consumer_mapping import (
     MISSING,
     Facts,

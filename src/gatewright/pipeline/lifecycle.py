@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage, service_in
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts

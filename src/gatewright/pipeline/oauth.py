@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Reply
+from gatewright.core.reply import Reply
 
 MAX_FORM_BYTES: Final = 65_536
 MAX_MEMBERS: Final = 50

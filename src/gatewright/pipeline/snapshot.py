@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from gatewright.config.catalogue import find, on_day
 from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
 from gatewright.config.pricing import Pricing, compile_pricing
-from gatewright.core.exchange import Consumer
+from gatewright.core.consumer import Consumer
 from gatewright.core.loss import Fidelity
 from gatewright.core.traits import Traits
 from gatewright.pipeline.access import Access

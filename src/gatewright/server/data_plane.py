@@ -8,9 +8,11 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect, Headers
 from gatewright.net.downstream import Connection
 from gatewright.net.pool import UpstreamPools

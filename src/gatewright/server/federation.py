@@ -13,8 +13,8 @@ from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.pool import UpstreamPools
 from gatewright.net.tasks import TaskGroup

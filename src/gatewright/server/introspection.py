@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from gatewright.config.identity import Introspection
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.identities import ClaimRules, way_of
 from gatewright.server.fetch import Fetcher, FetchFailed

@@ -25,8 +25,8 @@ from msgspec import Struct
 
 from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Scopes
 from gatewright.core.keys import digest_of
 from gatewright.pipeline.gateway_tokens import (
     MAX_TOKEN_BYTES,

@@ -16,8 +16,8 @@ from typing import Final
 
 from joserfc.jwk import Key
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.identities import TrustedIssuer, discovery_url, way_of
 from gatewright.pipeline.jwt import (

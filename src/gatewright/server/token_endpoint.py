@@ -20,9 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from gatewright.config.gateway_tokens import GatewayTokens
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange, Reply, Scopes
+from gatewright.core.exchange import Exchange
 from gatewright.core.keys import find_id
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Surface
 from gatewright.pipeline.gateway_tokens import (
     ACCESS_TOKEN,

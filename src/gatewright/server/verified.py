@@ -5,8 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError
-from gatewright.core.exchange import Consumer
 
 MAX_VERIFIED: Final = 20_000
 """Consumers that are remembered, about 2 KB each with their claims."""

@@ -17,7 +17,7 @@ from gatewright.control.consumers import Consumers
 from gatewright.control.key_projection import KeyProjection, write_through
 from gatewright.control.keys import KeyChange, Keys
 from gatewright.control.refusals import ChangeRefused
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import KeyRecord, digest_of
 from gatewright.store.database import FILE, open_database
 from gatewright.store.key_table import KeyReader, KeyTable, Writing

@@ -2,7 +2,7 @@ import pytest
 
 from gatewright.control.key_rules import check_consumer, check_key, check_path, is_plain
 from gatewright.control.refusals import Unacceptable
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 
 PATH = "acme/search/indexer"
 

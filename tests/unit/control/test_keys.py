@@ -10,7 +10,7 @@ from gatewright.control.audit import list_records, verify
 from gatewright.control.consumers import Consumers
 from gatewright.control.keys import KeyChange, KeyFilter, Keys, has_same_secret
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import digest_of, is_whole
 from gatewright.store.database import open_database, reading
 from gatewright.store.revisions import read_revision

@@ -1,4 +1,5 @@
-from gatewright.core.exchange import ANONYMOUS, Exchange, Reply
+from gatewright.core.consumer import ANONYMOUS
+from gatewright.core.exchange import Exchange
 
 
 def make_exchange() -> Exchange:
@@ -25,8 +26,3 @@ def test_exchanges_share_nothing_that_changes() -> None:
     one.status = 200
     one.fields = {**one.fields}
     assert (other.notes, other.status, other.fields) == ({}, 0, {})
-
-
-def test_a_reply_is_json_unless_said() -> None:
-    assert Reply(200, b"{}").content_type == b"application/json"
-    assert Reply(200, b"{}").headers == ()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewright.cli.key import make_key as make_configuration_key
-from gatewright.core.exchange import Consumer, Scopes
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.keys import (
     KEY_CHARACTERS,
     KeyRecord,

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.counting import Kind as CountKind
 from gatewright.core.counting import Refused
 from gatewright.core.errors import Kind
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
 from gatewright.filters.budget import Budget, Config
 from gatewright.pipeline.claims import Measure

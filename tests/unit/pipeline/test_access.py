@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from gatewright.config.access import AccessRule
 from gatewright.config.problems import ConfigError
 from gatewright.core.chat import ChatRequest
+from gatewright.core.consumer import ANONYMOUS, Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import ANONYMOUS, Consumer, Exchange, Scopes
+from gatewright.core.exchange import Exchange
 from gatewright.dialects import DIALECTS
 from gatewright.pipeline import access as module
 from gatewright.pipeline.access import Access, build_access, find_surface_error, limit_member, parse_network

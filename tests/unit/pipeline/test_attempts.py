@@ -10,8 +10,9 @@ import pytest
 from gateways import Answer, World, document
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.loss import Feature, LossReport
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect
 from gatewright.dialects.anthropic import COUNT_TOKENS, MESSAGES
 from gatewright.dialects.openai import CHAT

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from gatewright.core.chat import ChatRequest
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.core.surface import Dialect
 from gatewright.dialects import DIALECTS
 from gatewright.pipeline.expressions import compile_expression

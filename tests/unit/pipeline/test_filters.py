@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
+from gatewright.core.reply import Reply
 from gatewright.pipeline.claims import Claims
 from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
 

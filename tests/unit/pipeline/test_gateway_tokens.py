@@ -8,7 +8,7 @@ import pytest
 
 from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.config.identity import Identity, Issuer
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.pipeline.gateway_tokens import (
     ACCESS_TOKEN,
     ID_TOKEN,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.consumer import Consumer
+from gatewright.core.exchange import Exchange
 from gatewright.pipeline.grouping import By, Grouping
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from gatewright.config.identity import Certificates, Identity, Introspection, Issuer
 from gatewright.config.problems import ConfigError
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Scopes
 from gatewright.core.secret import Secret
 from gatewright.pipeline.identities import ALGORITHMS, ClaimRules, build_identities
 

@@ -10,7 +10,8 @@ import pytest
 from gateways import Answer, World, document, filter_type
 
 from gatewright.core.errors import KINDS, GatewayError, Kind, Retry
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
+from gatewright.core.reply import Reply
 from gatewright.dialects.openai import CHAT, EMBEDDINGS
 from gatewright.pipeline.attempts import OpenStream
 from gatewright.pipeline.filters import Filter

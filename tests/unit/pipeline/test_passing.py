@@ -11,7 +11,8 @@ from gateways import Answer, HostConfig, World
 
 from gatewright.config.documents import Gateway
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
+from gatewright.core.reply import Reply
 from gatewright.core.secret import Secret
 from gatewright.core.surface import Dialect, Surface
 from gatewright.core.usage import Usage

@@ -8,7 +8,8 @@ from itertools import cycle
 import pytest
 from gateways import World, document, filter_type
 
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.consumer import Consumer
+from gatewright.core.exchange import Exchange
 from gatewright.core.secret import Secret
 from gatewright.pipeline import snapshot as module
 from gatewright.pipeline.filters import EMPTY_CHAIN, Filter

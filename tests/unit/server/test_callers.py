@@ -12,8 +12,8 @@ from tests.signing import key_set, public, rsa_key, sign
 from tests.unit.server.issuing import JWKS_URL, FakeLoop, FakeProvider, compiled, issuer, task_group
 from tests.unit.server.token_world import CONFIGURED, PATH, SECRET, TokenWorld
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.pipeline.gateway_tokens import Origin
 from gatewright.server.callers import WorkerCallers
 from gatewright.server.federation import Federation

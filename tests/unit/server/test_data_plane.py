@@ -12,8 +12,9 @@ import pytest
 
 from gatewright.config.documents import Gateway
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange, Reply
+from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
+from gatewright.core.reply import Reply
 from gatewright.core.surface import Surface
 from gatewright.filters import FILTERS
 from gatewright.pipeline.build import build_snapshot

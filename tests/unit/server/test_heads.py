@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatewright.core.exchange import Reply
+from gatewright.core.reply import Reply
 from gatewright.server.heads import render_head, render_lines, render_reply
 
 

@@ -16,8 +16,8 @@ from tests.unit.server.token_world import CONFIGURED, NARROW, NOW, PATH, URL, To
 
 from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.config.problems import InvalidConfig
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Scopes
 from gatewright.pipeline.gateway_tokens import MAX_TOKEN_BYTES, Origin
 from gatewright.pipeline.oauth import OAuthError
 from gatewright.server.issued_tokens import Issued, open_tokens

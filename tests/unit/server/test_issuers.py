@@ -10,8 +10,8 @@ import pytest
 from tests.signing import ISSUER, NOW, claims, key_set, public, rsa_key, sign
 from tests.unit.server.issuing import JWKS_URL, FakeLoop, FakeProvider, rounds, task_group, trusted
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.server.issuers import REFRESH_GAP_S, STALE_S, JwtIdentity
 
 DISCOVERY_URL = "https://login.acme.example/.well-known/openid-configuration"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from gatewright.config.ledger import Ledger
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.core.ledger import Entry
 from gatewright.core.surface import Surface
 from gatewright.core.usage import Usage

@@ -17,8 +17,10 @@ from tests.signing import b64_json, claims, key_set, public, rsa_key, sign
 from tests.unit.server.issuing import JWKS_URL, FakeLoop, FakeProvider, compiled, issuer, task_group
 from tests.unit.server.token_world import CONFIGURED, NARROW, NOW, PATH, URL, TokenWorld, snapshot
 
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import Kind
-from gatewright.core.exchange import Consumer, Exchange, Reply, Scopes
+from gatewright.core.exchange import Exchange
+from gatewright.core.reply import Reply
 from gatewright.pipeline.gateway_tokens import ACCESS_TOKEN, EXCHANGE, ID_TOKEN, JWT
 from gatewright.pipeline.guesses import PER_CLIENT, Guesses
 from gatewright.server.federation import Federation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer
 from gatewright.server import verified as verified_module
 from gatewright.server.verified import REFUSED_S, Verified
 

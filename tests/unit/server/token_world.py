@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from gatewright.config.gateway_tokens import GatewayTokens
-from gatewright.core.exchange import Consumer, Scopes
+from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.keys import KeyRecord, digest_of, make_key
 from gatewright.pipeline.access import Access
 from gatewright.pipeline.snapshot import Snapshot

@@ -7,7 +7,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 from gatewright.core.keys import KeyRecord, digest_of
 from gatewright.store import key_table
 from gatewright.store.key_table import KeyReader, KeyTable, UnusableTable, Writing

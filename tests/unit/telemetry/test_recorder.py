@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Consumer, Exchange
+from gatewright.core.exchange import Exchange
 from gatewright.core.loss import Feature, LossReport
 from gatewright.core.surface import Surface
 from gatewright.core.usage import Usage

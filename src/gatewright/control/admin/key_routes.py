@@ -21,7 +21,7 @@ from gatewright.control.admin.parameters import (
 from gatewright.control.admin.services import Acting, Services
 from gatewright.control.admin_keys import Role
 from gatewright.control.keys import MAX_OVERLAP_S, Key, KeyChange, KeyFilter, State
-from gatewright.core.exchange import Scopes
+from gatewright.core.consumer import Scopes
 
 _LATEST: Final = 253_402_300_799
 Time = Annotated[int, Meta(ge=0, le=_LATEST)]
