@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gatewright.core.cells import CELL_S, CELLS, UNKNOWN_WAIT_S
-from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind, Refused
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 from gatewright.testing.clock import FakeClock
 
 INF = float("inf")

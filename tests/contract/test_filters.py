@@ -14,7 +14,8 @@ from gatewright.config.documents import Document
 from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
 from gatewright.filters import FILTERS
-from gatewright.pipeline.filters import REQUEST_PHASES, RESPONSE_PHASES, Chain, Filter, FilterType
+from gatewright.pipeline.chain import Chain
+from gatewright.pipeline.filters import REQUEST_PHASES, RESPONSE_PHASES, Filter, FilterType
 from gatewright.store.memory import MemoryCounters
 from gatewright.testing.clock import FakeClock
 

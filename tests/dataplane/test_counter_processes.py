@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.core.counting import Allowance, Grant, Kind
+from gatewright.core.counting import Allowance, Kind
+from gatewright.core.grant import Grant
 from gatewright.store.shared import SharedCounters
 
 pytestmark = pytest.mark.sockets

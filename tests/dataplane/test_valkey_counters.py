@@ -21,8 +21,9 @@ from hypothesis import settings
 from tests.contract.counter_machine import CounterMachine, Subject
 from valkey_server import Valkey, answer_of, build_replica, until
 
-from gatewright.core.counting import Allowance, Grant, Kind, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
+from gatewright.core.grant import Grant
 from gatewright.store.leases import GIVEN_BACK_S
 from gatewright.store.redis_events import Happening
 from gatewright.store.redis_link import PROBE_S

@@ -24,7 +24,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind, Refused
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 
 CELLS: Final = 5
 CELL_S: Final = RESERVED_S / (CELLS - 1)

@@ -7,7 +7,6 @@ takes what it may use from all its allowances together, or from none (`reserve`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -45,23 +44,6 @@ class Allowance(Struct, frozen=True):
     """Of a budget: when its calendar window ends, in Unix seconds; the counter may be forgotten then."""
     is_hard: bool = True
     """Whether it refuses; otherwise it only counts."""
-
-
-class Grant:
-    """What an exchange holds of some allowances. Made by `reserve`, changed by `extend`, ended by `settle`, once."""
-
-    __slots__ = ("allowances", "amounts", "gone", "left", "marks")
-
-    def __init__(self, allowances: Sequence[Allowance], amounts: list[int], left: list[int], marks: list[int]) -> None:
-        self.allowances = allowances
-        self.amounts = amounts
-        """What is held, one per allowance."""
-        self.left = left
-        """What was left of each after that; below zero where it only counts, or where an estimate fell short before."""
-        self.marks = marks
-        """For the adapter's own use: where the amounts stand."""
-        self.gone: list[int] | None = None
-        """For the adapter's own use: what was held before and has left a sliding allowance by its age."""
 
 
 class Refused(Struct, frozen=True):

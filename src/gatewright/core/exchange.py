@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from gatewright.core.consumer import ANONYMOUS, Consumer
 
 if TYPE_CHECKING:
-    from gatewright.core.counting import Grant
     from gatewright.core.errors import GatewayError
     from gatewright.core.fields import Fields
+    from gatewright.core.grant import Grant
     from gatewright.core.loss import LossReport
     from gatewright.core.surface import Dialect, Surface
     from gatewright.core.usage import Usage

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from gatewright.core.consumer import Consumer
-from gatewright.core.counting import Allowance, Grant, Refused
+from gatewright.core.counting import Allowance, Refused
 from gatewright.core.errors import GatewayError
+from gatewright.core.grant import Grant
 
 
 class Counters(Protocol):

@@ -20,9 +20,9 @@ from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect, Headers
 from gatewright.pipeline.booking import note_attempt
+from gatewright.pipeline.chain import Chain
 from gatewright.pipeline.facts import decoded_request
 from gatewright.pipeline.faults import passed_on_headers, read_failure
-from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.missing_usage import count_answer
 from gatewright.pipeline.passing import choose_target, open_passed, passed_headers, read_passed, render_passed
 from gatewright.pipeline.provider import Upstream

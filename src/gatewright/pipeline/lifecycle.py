@@ -16,7 +16,7 @@ from gatewright.core.reply import Reply
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage, service_in
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
-from gatewright.pipeline.filters import Chain
+from gatewright.pipeline.chain import Chain
 from gatewright.pipeline.identify import identify, read_user
 from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.passing import read_model

@@ -11,17 +11,19 @@ from collections.abc import Awaitable
 from typing import Any
 
 from gatewright.config.pricing import Pricing
-from gatewright.core.counting import Grant, Refused
+from gatewright.core.counting import Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
+from gatewright.core.grant import Grant
 from gatewright.core.ports import Ports
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
-from gatewright.pipeline.claims import NANO_FEMTO, Plan, refusal_headers, used_amounts
+from gatewright.pipeline.chain import Chain
+from gatewright.pipeline.claims import NANO_FEMTO
 from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, allowed_output, estimate_input, first_slice
-from gatewright.pipeline.filters import Chain
 from gatewright.pipeline.matching import NameTable
 from gatewright.pipeline.missing_usage import stream_tokens
+from gatewright.pipeline.plan import Plan, refusal_headers, used_amounts
 from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.identity import render_name
 

@@ -17,7 +17,8 @@ from gatewright.core.consumer import Consumer
 from gatewright.core.loss import Fidelity
 from gatewright.core.traits import Traits
 from gatewright.pipeline.access import Access
-from gatewright.pipeline.filters import EMPTY_CHAIN, Chain, Filter
+from gatewright.pipeline.chain import EMPTY_CHAIN, Chain
+from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.identities import Identities
 from gatewright.pipeline.matching import NameTable, is_match, is_selected
 from gatewright.pipeline.provider import Origin, Upstream

@@ -17,9 +17,9 @@ from gatewright.core.surface import Dialect, Headers
 from gatewright.net.downstream import Connection
 from gatewright.net.pool import UpstreamPools
 from gatewright.pipeline.attempts import OpenStream, fail_over
-from gatewright.pipeline.claims import limit_lines
 from gatewright.pipeline.identify import identify
 from gatewright.pipeline.lifecycle import find_model, open_exchange, refuse_model, settle
+from gatewright.pipeline.plan import limit_lines
 from gatewright.pipeline.reserving import StreamMeter, keep_alive
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.cors import CorsPolicy

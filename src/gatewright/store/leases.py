@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gatewright.core.counting import Allowance, Grant
+from gatewright.core.counting import Allowance
+from gatewright.core.grant import Grant
 from gatewright.store.redis_owed import Owed
 from gatewright.store.redis_scripts import Row, Shape
 

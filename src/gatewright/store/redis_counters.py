@@ -22,9 +22,10 @@ from msgspec.structs import replace
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST
-from gatewright.core.counting import SLICES, Allowance, Grant, Kind, Refused
+from gatewright.core.counting import SLICES, Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
+from gatewright.core.grant import Grant
 from gatewright.core.ports import Counters
 from gatewright.store.leases import SWEEP_S, Leases
 from gatewright.store.redis_events import Event, Happening

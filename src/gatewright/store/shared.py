@@ -38,7 +38,8 @@ from struct import Struct as Layout
 from typing import Final
 
 from gatewright.core.cells import KIND, ROW, CellCounters, Row, describe, free_at_s
-from gatewright.core.counting import Allowance, Grant, Kind, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 
 TICK_S: Final = 0.05
 """How often each attached process must call `tick`."""

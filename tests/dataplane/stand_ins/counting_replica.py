@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from valkey_server import answer_of, build_replica, until
 
-from gatewright.core.counting import Allowance, Grant, Kind
+from gatewright.core.counting import Allowance, Kind
+from gatewright.core.grant import Grant
 from gatewright.store.leases import GIVEN_BACK_S
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from gatewright.core.cells import BASE, CELL_S, CELLS, LARGEST, RING, ROW, STEP_S, CellCounters, Row, free_at_s
 from gatewright.core.cells import describe as describe_row
-from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind, Refused
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 from gatewright.testing.clock import FakeClock
 
 MINUTE = Allowance("m", Kind.SLIDING, 10, 60.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatewright.core.cells import CELL_S, CELLS
-from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Grant, Kind
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind
 
 
 def test_an_allowance_is_hard_and_without_end_unless_it_says_otherwise() -> None:
@@ -20,7 +20,3 @@ def test_a_reservation_outlives_what_keeps_it_alive() -> None:
     assert (CELLS - 1) * CELL_S == RESERVED_S
     assert RESERVED_S / 3 >= CELL_S
     assert SLICES > 1
-
-
-def test_a_grant_has_forgotten_nothing_yet() -> None:
-    assert Grant((), [], [], []).gone is None

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from gateways import Answer, World, document
 
-from gatewright.core.counting import Allowance, Grant
+from gatewright.core.counting import Allowance
 from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
+from gatewright.core.grant import Grant
 from gatewright.core.usage import Usage
 from gatewright.dialects import DIALECTS
 from gatewright.dialects.openai import CHAT

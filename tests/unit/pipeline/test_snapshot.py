@@ -12,7 +12,8 @@ from gatewright.core.consumer import Consumer
 from gatewright.core.exchange import Exchange
 from gatewright.core.secret import Secret
 from gatewright.pipeline import snapshot as module
-from gatewright.pipeline.filters import EMPTY_CHAIN, Filter
+from gatewright.pipeline.chain import EMPTY_CHAIN
+from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.snapshot import PublishedModel
 from gatewright.testing.gateway import key_hash
 

@@ -11,7 +11,8 @@ import pytest
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.dialects.openai import CHAT
-from gatewright.pipeline.filters import Chain, Filter
+from gatewright.pipeline.chain import Chain
+from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.lifecycle import OpenStream
 from gatewright.server.relay import Relay
 from gatewright.testing import answers

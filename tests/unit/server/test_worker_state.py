@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from gatewright.config.documents import Gateway
-from gatewright.core.counting import Allowance, Grant, Kind
+from gatewright.core.counting import Allowance, Kind
+from gatewright.core.grant import Grant
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.tasks import TaskGroup
 from gatewright.server.data_plane import NoLedger

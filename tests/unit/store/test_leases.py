@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.core.counting import Allowance, Grant, Kind
+from gatewright.core.counting import Allowance, Kind
+from gatewright.core.grant import Grant
 from gatewright.store.leases import GIVEN_BACK_S, SWEEP_S, Leases
 from gatewright.store.redis_owed import PRESENT, Owed
 from gatewright.store.redis_scripts import Row, Shape, shape_of

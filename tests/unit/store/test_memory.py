@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gatewright.core.counting import Allowance, Grant, Kind, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 from gatewright.store import memory
 from gatewright.store.memory import MemoryCounters
 from gatewright.testing.clock import FakeClock

@@ -14,9 +14,10 @@ from tests.unit.store.script_server import ScriptLink, ScriptServer
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST
-from gatewright.core.counting import RESERVED_S, Allowance, Grant, Kind, Refused
+from gatewright.core.counting import RESERVED_S, Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
+from gatewright.core.grant import Grant
 from gatewright.store.leases import GIVEN_BACK_S, SWEEP_S
 from gatewright.store.memory import MemoryCounters
 from gatewright.store.redis_counters import RedisCounters

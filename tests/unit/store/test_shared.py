@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gatewright.core.counting import Allowance, Grant, Kind, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
+from gatewright.core.grant import Grant
 from gatewright.store import shared
 from gatewright.store.shared import SharedCounters
 from gatewright.testing.clock import FakeClock
