@@ -78,9 +78,8 @@ class IssuerKeys:
     @property
     def ring(self) -> KeyRing | None:
         """The keys at hand; None before the first were fetched, and when they are too old."""
-        if self._ring is not None and self._loop.time() - self._fetched_s > STALE_S:
-            self._ring = None
-        return self._ring
+        # It is not thrown away: what comes next is compared with it, and whom a lost key vouched for is forgotten.
+        return None if self._loop.time() - self._fetched_s > STALE_S else self._ring
 
     @property
     def may_refresh(self) -> bool:
@@ -111,6 +110,8 @@ class IssuerKeys:
             self._report(f"The keys of the issuer `{self.trusted.rules.name}` could not be fetched ({error}); {state}.")
         finally:
             self._fetching = None
+            # From its end: who waited for a provider that is slower than the gap is not to wait for it again.
+            self._attempted_s = self._loop.time()
             if not self._closed:
                 self._schedule(again_s)
 

@@ -210,6 +210,33 @@ async def test_a_provider_that_is_away_from_the_start_costs_nobody_time(w: World
     assert await w.find(OLD)
 
 
+@world()
+async def test_who_waits_for_a_provider_that_is_slow_to_fail_waits_once(w: World) -> None:
+    w.provider.gate.clear()
+    waiting = asyncio.ensure_future(w.refusal(OLD))
+    await rounds()
+    w.publish()
+    w.loop.advance(2 * REFRESH_GAP_S)
+    w.provider.gate.set()
+    await rounds()
+    assert (await waiting).status == 503
+    assert w.fetches == 1
+
+
+@world()
+async def test_a_key_that_was_withdrawn_during_a_long_outage_is_missed_after_it(w: World) -> None:
+    lasting = sign(claims(exp=NOW + 10 * STALE_S))
+    assert await w.find(lasting)
+    w.publish()
+    w.loop.advance(STALE_S + 1)
+    await rounds()
+    w.publish(rsa_key(1))
+    w.loop.advance(30)
+    await rounds()
+    assert w.changes == 1
+    assert "no key that it could be signed with" in (await w.refusal(lasting)).message
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"oct","k":"AA"}]}', b"[]"])
 def test_sets_without_a_key_do_not_replace_those_at_hand(body: bytes) -> None:
     async def inside() -> None:
