@@ -135,6 +135,9 @@ class IssuerKeys:
             url = found.get("jwks_uri")
             if not isinstance(url, str):
                 raise FetchFailed("its discovery document names no jwks_uri; configure `jwks_url`")
+            # §3 demands it, and an issuer elsewhere must not have this gateway ask what listens on its own machine.
+            if issuer.startswith("https:") and not url.lower().startswith("https:") and not self._way.allow_http:
+                raise FetchFailed(f"its discovery document leads to {url!r}, which is not https; configure `jwks_url`")
             self._jwks_url = url
         return self._jwks_url
 

@@ -330,6 +330,19 @@ def test_a_discovery_document_of_somebody_else(document: Any) -> None:
     asyncio.run(inside())
 
 
+@pytest.mark.parametrize(("allow_http", "fetches"), [(False, 0), (True, 1)])
+def test_a_discovery_document_that_leads_to_this_machine(allow_http: bool, fetches: int) -> None:
+    async def inside() -> None:
+        w = World(jwks_url=None, allow_http=allow_http)
+        inner = "http://127.0.0.1:8081/keys"
+        w.provider.documents[DISCOVERY_URL] = {"issuer": ISSUER, "jwks_uri": inner}
+        assert (await w.refusal(OLD)).status == 503
+        assert w.provider.asked.count(inner) == fetches
+        assert allow_http or "is not https" in w.reports[0]
+
+    asyncio.run(inside())
+
+
 @world()
 async def test_a_new_configuration_keeps_the_keys_of_issuers_that_stay(w: World) -> None:
     assert await w.find(OLD)
