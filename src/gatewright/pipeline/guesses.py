@@ -29,9 +29,13 @@ class Guesses:
         """Key → when its window ends, and the mistakes in it; the oldest first."""
 
     def wait_s(self, address: str, client: str, now: float) -> float:
-        """For how long this client must not be tried again from there; 0 when it may be now."""
+        """For how long this client must not be tried again from there; 0 when it may be now.
+
+        Where no client is named, only what all of the address were wrong about counts.
+        """
         place = _network_of(address)
-        return max(self._wait((place, client), PER_CLIENT, now), self._wait((place, ""), PER_ADDRESS, now))
+        wait_s = self._wait((place, ""), PER_ADDRESS, now)
+        return max(self._wait((place, client), PER_CLIENT, now), wait_s) if client else wait_s
 
     def add(self, address: str, client: str, now: float) -> None:
         """Somebody was wrong."""

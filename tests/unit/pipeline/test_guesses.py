@@ -31,6 +31,15 @@ def test_many_mistakes_from_one_address() -> None:
     assert guesses.wait_s("192.0.2.9", "anybody", 1.0) == 0
 
 
+def test_mistakes_about_no_client_count_for_the_address_alone() -> None:
+    guesses = Guesses()
+    guess(guesses, "192.0.2.1", "a", PER_CLIENT)
+    guess(guesses, "192.0.2.1", "", PER_ADDRESS - PER_CLIENT - 1)
+    assert guesses.wait_s("192.0.2.1", "", 0.0) == 0
+    guesses.add("192.0.2.1", "", 0.0)
+    assert guesses.wait_s("192.0.2.1", "", 0.0) == WINDOW_S
+
+
 def test_a_window_begins_anew_after_its_end() -> None:
     guesses = Guesses()
     guess(guesses, "192.0.2.1", "a", PER_CLIENT)

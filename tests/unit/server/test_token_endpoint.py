@@ -259,6 +259,16 @@ def test_guessing(tmp_path: Path) -> None:
     run(tmp_path, inside)
 
 
+def test_one_wrong_client_shuts_nobody_out_who_exchanges_a_jwt(tmp_path: Path) -> None:
+    async def inside(w: World) -> None:
+        for _ in range(PER_CLIENT):
+            assert (await w.token(CREDENTIALS, basic=f"{PATH}:wrong")).status == 401
+            assert (await w.exchange(sign(claims(exp=1, **MODELS)))).error == "invalid_request"
+        assert (await w.exchange(sign(claims(**MODELS)))).status == 200
+
+    run(tmp_path, inside)
+
+
 # -- token exchange ---------------------------------------------------------------------------------------------------
 
 
