@@ -136,7 +136,7 @@ def test_what_is_given_is_a_value_and_never_a_statement(
     is_plain = injected.isprintable()
     for chosen in (KeyFilter(consumer=injected), KeyFilter(search=injected), KeyFilter(consumer=injected + "*")):
         assert keys.list(chosen).keys == []
-    assert consumers.list(search=injected) == []
+    assert consumers.list(search=injected).consumers == []
     consumers.list(after=injected)
     assert list_records(database, Filter(subject=injected, action=injected, actor=injected)) == []
     for refused in (keys.get, consumers.get):

@@ -18,6 +18,7 @@ from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.key_rules import check_consumer, is_plain
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.control.usage import matches
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import CONSUMERS, KEYS
@@ -42,6 +43,14 @@ class ManagedConsumer(Struct, frozen=True):
     """Since when all its keys are refused, in Unix seconds."""
 
 
+class ConsumerPage(Struct, frozen=True):
+    """Some consumers, by path."""
+
+    consumers: list[ManagedConsumer]
+    after: str | None
+    """Give it to get the next page; None at the end."""
+
+
 class Consumers:
     """The consumers of one database. `now` gives Unix seconds."""
 
@@ -62,17 +71,20 @@ class Consumers:
             append(connection, actor, "consumer.create", f"consumer/{path}", None, made, self._now())
         return made
 
-    def list(self, *, search: str = "", after: str = "", limit: int = 100) -> list[ManagedConsumer]:
-        """Consumers by path, those whose path begins with `search`; `after` is the last path of the page before."""
+    def list(self, *, search: str = "", after: str = "", limit: int = 100) -> ConsumerPage:
+        """Consumers by path, those whose path begins with `search`; `after` is that of the page before."""
         if not is_plain(search + after):
-            return []
-        query = select(CONSUMERS).order_by(CONSUMERS.c.path).limit(max(1, min(limit, MAX_PAGE)))
+            return ConsumerPage([], None)
+        limit = max(1, min(limit, MAX_PAGE))
+        query = select(CONSUMERS).order_by(CONSUMERS.c.path).limit(limit + 1)
         if search:
-            query = query.where(CONSUMERS.c.path.startswith(search, autoescape=True))
+            query = query.where(matches(CONSUMERS.c.path, f"{search}*"))
         if after:
             query = query.where(CONSUMERS.c.path > after)
         with reading(self._engine) as connection:
-            return [_consumer_of(row) for row in connection.execute(query)]
+            found = [_consumer_of(row) for row in connection.execute(query)]
+        page = found[:limit]
+        return ConsumerPage(page, page[-1].path if len(found) > limit else None)
 
     def get(self, path: str) -> ManagedConsumer:
         """One consumer. Raises NotFound."""
@@ -108,8 +120,11 @@ class Consumers:
         """Undo `suspend`; keys that are suspended themselves stay so. Raises NotFound."""
         return self._set_suspended(actor, path, None)
 
-    def delete(self, actor: Actor, path: str) -> None:
-        """Keep a consumer no longer, and revoke all its keys. What it used stays in the ledger. Raises NotFound."""
+    def delete(self, actor: Actor, path: str) -> int:
+        """Keep a consumer no longer, and revoke all its keys; gives how many. What it used stays in the ledger.
+
+        Raises NotFound.
+        """
         now = int(self._now())
         with self._engine.begin() as connection:
             revision = raise_revision(connection, _SUBJECT)
@@ -124,6 +139,7 @@ class Consumers:
             connection.execute(delete(CONSUMERS).where(CONSUMERS.c.path == path))
             after = {"revoked_keys": revoked} if revoked else None
             append(connection, actor, "consumer.delete", f"consumer/{path}", before, after, self._now())
+        return revoked
 
     def _set_suspended(self, actor: Actor, path: str, at: int | None) -> ManagedConsumer:
         with self._engine.begin() as connection:

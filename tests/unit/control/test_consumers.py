@@ -78,7 +78,7 @@ def test_the_state_of_a_consumer_is_that_of_its_keys(engine: Engine, consumers: 
     assert states() == ["active", "suspended", "active"]
     keys.revoke(ACTOR, late.id)
     consumers.suspend(ACTOR, PATH)
-    consumers.delete(ACTOR, PATH)
+    assert consumers.delete(ACTOR, PATH) == 2
     assert states() == ["revoked", "revoked", "active"]
     assert bytes(list_records(engine)[0].after) == b'{"revoked_keys":2}'
 
@@ -95,22 +95,32 @@ def test_every_change_raises_the_revision_of_keys(engine: Engine, consumers: Con
 def test_details_are_a_small_json_object(consumers: Consumers, details: object) -> None:
     with pytest.raises(Unacceptable, match="details"):
         consumers.create(ACTOR, PATH, details=details)  # type: ignore[arg-type]
-    assert consumers.list() == []
+    assert consumers.list().consumers == []
 
 
 def test_consumers_are_listed_by_path(consumers: Consumers) -> None:
     paths = [f"acme/{team}/app" for team in "abcdef"] + ["a_me/x/y"]
     for path in paths:
         consumers.create(ACTOR, path)
-    assert [one.path for one in consumers.list()] == sorted(paths)
-    assert [one.path for one in consumers.list(search="a_me")] == ["a_me/x/y"]
-    assert [one.path for one in consumers.list(search="acme/", after="acme/c/app", limit=2)] == paths[3:5]
+    assert [one.path for one in consumers.list().consumers] == sorted(paths)
+    assert [one.path for one in consumers.list(search="a_me").consumers] == ["a_me/x/y"]
+    page = consumers.list(search="acme/", after="acme/c/app", limit=2)
+    assert [one.path for one in page.consumers] == paths[3:5]
+    assert page.after == paths[4]
+    assert consumers.list(search="acme/", after=page.after, limit=1).after is None
+
+
+def test_a_search_goes_by_the_very_characters(engine: Engine, consumers: Consumers) -> None:
+    """SQLite's LIKE would take `ACME` for `acme`, which are two organisations, and look at every row for that."""
+    consumers.create(ACTOR, "ACME/search/app")
+    consumers.create(ACTOR, "acme/search/app")
+    assert [one.path for one in consumers.list(search="acme/").consumers] == ["acme/search/app"]
 
 
 @pytest.mark.parametrize("injected", INJECTIONS)
 def test_what_is_given_is_a_value_and_never_a_statement(engine: Engine, consumers: Consumers, injected: str) -> None:
     made = consumers.create(ACTOR, PATH)
-    assert consumers.list(search=injected) == []
+    assert consumers.list(search=injected).consumers == []
     consumers.list(after=injected)
     for refused in (consumers.suspend, consumers.delete):
         with pytest.raises(NotFound):

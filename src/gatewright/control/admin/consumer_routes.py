@@ -50,7 +50,7 @@ class ChangedConsumer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The details, as a whole."""
 
 
-class ConsumerPage(Struct, frozen=True):
+class ConsumerItems(Struct, frozen=True):
     """Some consumers."""
 
     items: list[ManagedConsumer]
@@ -65,12 +65,11 @@ def list_consumers(
     search: Annotated[str, text(600, "How the path begins: `acme/search/`.")] = "",
     limit: Limit = 50,
     cursor: Cursor = "",
-) -> ConsumerPage:
+) -> ConsumerItems:
     """Consumers that are kept here. One of the configuration, or one that only has keys, need not be among them."""
     after = parse_cursor(cursor, str) or ""
-    found = services.consumers.list(search=search, after=after, limit=limit + 1)
-    more = render_cursor(found[limit - 1].path) if len(found) > limit else None
-    return ConsumerPage(found[:limit], more)
+    page = services.consumers.list(search=search, after=after, limit=limit)
+    return ConsumerItems(page.consumers, render_cursor(page.after) if page.after else None)
 
 
 @post(
