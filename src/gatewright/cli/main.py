@@ -28,6 +28,7 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("demo", "gatewright.cli.demo:demo"),
     ("key", "gatewright.cli.key:key"),
     ("keys", "gatewright.cli.keys:app"),
+    ("consumers", "gatewright.cli.consumers:app"),
     ("tokens", "gatewright.cli.tokens:app"),
     ("admin-keys", "gatewright.cli.admin_keys:app"),
     ("usage", "gatewright.cli.usage:app"),
