@@ -196,6 +196,9 @@ class IssuedTokens:
         expires_at = int(min(now + self._config.lifetime_s, ends_at))
         if expires_at <= now:
             raise OAuthError("invalid_grant", "What the token would be given for ends this second.")
+        scope = render_scope(scopes)
+        # As it will be read: names that an identity provider gave may be more, or odder, than a scope can hold.
+        parse_scope(scope)
         token = Token(
             iss=self._config.issuer,
             sub=sub,
@@ -204,14 +207,16 @@ class IssuedTokens:
             jti=make_id(expires_at, self._random(RANDOM_BYTES)),
             iat=int(now),
             exp=expires_at,
-            scope=render_scope(scopes),
+            scope=scope,
             act=act,
             gatewright=origin,
         )
         text = self.signing.current(now).sign(encode_token(token))
         if len(text) > MAX_TOKEN_BYTES:
             raise OAuthError(
-                "invalid_scope", f"The token would be larger than {MAX_TOKEN_BYTES} bytes; ask for a narrower scope."
+                "invalid_scope",
+                f"The token would be larger than {MAX_TOKEN_BYTES} bytes; ask for a narrower scope, or have the gateway"
+                " keep fewer claims (`identity.tokens.claims`).",
             )
         return Issued(text, token)
 

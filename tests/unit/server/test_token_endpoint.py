@@ -294,6 +294,22 @@ def test_a_jwt_for_a_token(tmp_path: Path) -> None:
     run(tmp_path, inside)
 
 
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [([f"m{number}" for number in range(501)], "more than 500 words"), (["gpt-4", "a\u200bb"], "printable")],
+)
+def test_no_token_is_given_that_would_not_be_taken(tmp_path: Path, models: list[str], told: str) -> None:
+    async def inside(w: World) -> None:
+        subject = sign(claims(models=models))
+        answer = await w.exchange(subject)
+        assert answer.error == "invalid_scope"
+        assert told in answer.told
+        narrowed = await w.exchange(subject, scope=f"model:{models[0]}")
+        assert w.who(narrowed.text).scopes == Scopes(models=(models[0],))
+
+    run(tmp_path, inside)
+
+
 def test_an_id_token_for_a_token(tmp_path: Path) -> None:
     async def inside(w: World) -> None:
         subject = sign(claims(nonce="n", **MODELS))
