@@ -4,16 +4,18 @@ The language is the Common Expression Language (github.com/google/cel-spec, `doc
 that does not tell is read from the text's tokens: which facts an expression reads and which members of them (so that no
 others are built), and whether a name is one of a macro's own.
 
-An expression always ends, but CEL alone does not say how soon. So its text is limited, macros stand in one another once
-at most, and the patterns of `matches` are written out: those run in linear time, yet compiling one can be slow, and no
-client may choose it. The engine refuses deep nesting of the text by itself. It does not look at how deeply values are
-nested, and some thousand levels of lists are fine; what JSON decoders let pass is less.
+An expression always ends, but CEL alone does not say how soon. So its text is limited, and the patterns of `matches`
+are written out: those run in linear time, yet compiling one can be slow, and no client may choose it. Macros stand in
+one another once at most, and what they go through is limited, since a caller may bring it: the engine copies a list at
+each reading, and `map` and `filter` copy their result with each element, so that a header of commas could cost minutes.
+The engine refuses deep nesting of the text by itself. It does not look at how deeply values are nested, and some
+thousand levels of lists are fine; what JSON decoders let pass is less.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from importlib import machinery, util
 from sys import modules
@@ -30,6 +32,9 @@ MAX_SOURCE: Final = 4_096
 """Characters of an expression."""
 _MAX_LOOPS: Final = 2
 """Macros within one another: each multiplies the time by the length of a list."""
+_MAX_VALUES: Final = (500, 500, 200)
+"""How many values a list, or an object, may have that macros can go through, by how many stand in one another: each
+case takes 50 ms at worst. `split` gives no more, either."""
 _MAX_DEPTH: Final = 3
 """How far into the facts it is told what is read (`request.headers["x-team"]`)."""
 
@@ -46,6 +51,7 @@ _TOKEN: Final = re.compile(
 )
 _PLAIN: Final = re.compile(r"""(["'])([^"'\\\n]*)\1""")
 _MACROS: Final = frozenset(("all", "exists", "exists_one", "existsOne", "filter", "map"))
+_COPYING: Final = frozenset(("filter", "map"))
 _CONSTANTS: Final = frozenset(
     ("true", "false", "null", "in", "bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type")
 ) | {"uint"}
@@ -77,14 +83,29 @@ def _on_text(change: Callable[..., Any], count: int) -> Callable[..., Any]:
     return call
 
 
-_ADDED: Final = {
-    "lowerAscii": _on_text(lambda text: text.encode().lower().decode(), 1),
-    "upperAscii": _on_text(lambda text: text.encode().upper().decode(), 1),
-    "trim": _on_text(lambda text: text.strip(), 1),
-    "split": _on_text(lambda text, separator: text.split(separator) if separator else list(text), 2),
-}
-"""Of CEL's own extension for strings (cel-go's `ext.Strings`), what claims need; all cost time linear in the text."""
-FUNCTIONS: Final = tuple(sorted(_NATIVE | _ADDED.keys()))
+def _added(most: int) -> dict[str, Callable[..., Any]]:
+    """Of CEL's own extension for strings (cel-go's `ext.Strings`), what claims need; all cost time linear in the text.
+
+    `split` takes no text of more than `most` parts.
+    """
+
+    def split(text: str, separator: str) -> Any:
+        count = text.count(separator) + 1 if separator else len(text)
+        if count > most:
+            return _UNFIT
+        return text.split(separator) if separator else list(text)
+
+    return {
+        "lowerAscii": _on_text(lambda text: text.encode().lower().decode(), 1),
+        "upperAscii": _on_text(lambda text: text.encode().upper().decode(), 1),
+        "trim": _on_text(lambda text: text.strip(), 1),
+        "split": _on_text(split, 2),
+    }
+
+
+_ADDED: Final = tuple(_added(most) for most in _MAX_VALUES)
+"""By how many macros stand in one another."""
+FUNCTIONS: Final = tuple(sorted(_NATIVE | _ADDED[0].keys()))
 """What an expression may call, besides the macros and `has`."""
 
 Names = Collection[str] | Mapping[str, Collection[str] | None]
@@ -99,9 +120,9 @@ class ExpressionError(ValueError):
 class Expression:
     """A compiled expression."""
 
-    __slots__ = ("_functions", "_program", "names", "reads", "source")
+    __slots__ = ("_functions", "_loops", "_program", "names", "reads", "source")
 
-    def __init__(self, source: str, program: Program, reads: frozenset[Path], functions: bool) -> None:
+    def __init__(self, source: str, program: Program, reads: frozenset[Path], loops: int, functions: bool) -> None:
         self.source = source
         self.reads = reads
         """What it reads of the facts, as far as its text tells: `("request", "headers", "x-team")`. A shorter path
@@ -109,6 +130,7 @@ class Expression:
         self.names = frozenset(path[0] for path in reads)
         """The top-level facts it reads."""
         self._program = program
+        self._loops = loops
         self._functions = functions
 
     def __repr__(self) -> str:
@@ -119,10 +141,12 @@ class Expression:
 
         Costs a few microseconds and about one more for every three values in `facts`, read or not.
         """
+        if self._loops and _has_more(facts, _MAX_VALUES[self._loops]):
+            raise ExpressionError(f"a list has more values than macros go through here ({_MAX_VALUES[self._loops]})")
         try:
             # Functions of Python's need a context of their own, which costs more than most expressions.
             if self._functions:
-                return self._program.execute(_engine().Context(facts, _ADDED))
+                return self._program.execute(_engine().Context(facts, _ADDED[self._loops]))
             return self._program.execute(facts)
         except _FAILURES as error:
             raise ExpressionError(_reason(error)) from error
@@ -142,13 +166,13 @@ def compile_expression(source: str, names: Names) -> Expression:
     except _FAILURES as error:
         raise ValueError(_syntax(error)) from None
     tokens = _tokens(source)
-    reads = frozenset(_free_paths(tokens))
+    reads, loops = _read(tokens)
     _check_names(reads, names)
     called = {name for name in program.functions() if _NAMED.fullmatch(name)}
     for name in sorted(called - set(FUNCTIONS)):
         raise ValueError(f"there is no function `{name}`{_instead(name, FUNCTIONS)}")
     _check_patterns(tokens)
-    return Expression(source, program, reads, not called.isdisjoint(_ADDED))
+    return Expression(source, program, reads, loops, not called.isdisjoint(_ADDED[0]))
 
 
 @cache
@@ -196,9 +220,12 @@ def _at(tokens: list[_Token], index: int) -> str:
     return tokens[index].text
 
 
-def _free_paths(tokens: list[_Token]) -> Iterator[Path]:
-    """Every reading of a name that no macro binds, with the members read from it. Raises ValueError on deep loops."""
-    depth = 0
+def _read(tokens: list[_Token]) -> tuple[frozenset[Path], int]:
+    """Every reading of a name that no macro binds, with the members read from it; and how many macros stand in one
+    another at most. Raises ValueError on loops that take too long.
+    """
+    paths: set[Path] = set()
+    depth = loops = 0
     bound: list[tuple[str, int]] = []
     for index, token in enumerate(tokens):
         if token.kind == "sign":
@@ -212,13 +239,19 @@ def _free_paths(tokens: list[_Token]) -> Iterator[Path]:
             continue
         if _is_binding(tokens, index):
             bound.append((token.text, depth))
-            if len(bound) > _MAX_LOOPS:
-                raise ValueError(
-                    f"at character {token.place + 1}: at most {_MAX_LOOPS} macros (`exists`, `all`, …) may stand in "
-                    "one another"
-                )
+            loops = max(loops, len(bound))
+            _check_loop(tokens, index, len(bound))
         elif _is_name(tokens, index) and all(token.text != name for name, _ in bound):
-            yield _path(tokens, index)
+            paths.add(_path(tokens, index))
+    return frozenset(paths), loops
+
+
+def _check_loop(tokens: list[_Token], index: int, loops: int) -> None:
+    place, macro = f"at character {tokens[index].place + 1}", _at(tokens, index - 2)
+    if loops > _MAX_LOOPS:
+        raise ValueError(f"{place}: at most {_MAX_LOOPS} macros (`exists`, `all`, …) may stand in one another")
+    if loops > 1 and macro in _COPYING:
+        raise ValueError(f"{place}: `{macro}` may not stand in another macro; use `exists` or `all`")
 
 
 def _is_binding(tokens: list[_Token], index: int) -> bool:
@@ -310,7 +343,7 @@ def _reason(error: BaseException) -> str:
         case TypeError() if str(error).startswith("No such overload"):
             return "an operation does not fit its operands, one of which may be null"
         case RuntimeError() if "Failed to convert Python result" in str(error):
-            return "a function does not fit its operands"
+            return "a function does not fit its operands, or `split` finds too many parts"
         case RuntimeError() if "not a valid regex" in str(error):
             return "the pattern of matches() is not a regular expression, or is too large"
     message = " ".join(str(error).split()).partition(". Check ")[0]
@@ -319,6 +352,20 @@ def _reason(error: BaseException) -> str:
         # So the engine also calls a function that it has, but for other operands.
         return f"`{name}` does not fit its operands" if name in FUNCTIONS else f"there is no `{name}`"
     return _cut(message)
+
+
+def _has_more(facts: Any, most: int) -> bool:
+    """Whether a list or an object in the facts has more values than `most`."""
+    found = [facts]
+    while found:
+        value = found.pop()
+        if len(value) > most:
+            return True
+        found += [inner for inner in (value.values() if isinstance(value, dict) else value) if type(inner) in _MANY]
+    return False
+
+
+_MANY: Final = frozenset((dict, list))
 
 
 def _cut(text: str) -> str:

@@ -25,6 +25,7 @@ FACTS: dict[str, Any] = {
     "jwt": {"email": "Ann@Example.com", "groups": ["a", "b"], "level": 3, "none": None, "teams": [["a"], ["b"]]},
     "user": "ann",
 }
+LONG: dict[str, Any] = FACTS | {"user": "," * 300, "request": FACTS["request"] | {"model": "," * 500}}
 
 
 def compiled(source: str) -> Expression:
@@ -121,6 +122,8 @@ def test_what_it_reads_is_told(source: str, reads: set[Path]) -> None:
         ("user.matches(jwt.p)", "at character 6: write the pattern of matches() out"),
         ('user.matches("a" + jwt.p)', "write the pattern of matches() out"),
         ("jwt.a.all(x, jwt.b.all(y, jwt.c.all(z, true)))", "at character 37: at most 2 macros"),
+        ("jwt.a.exists(x, jwt.b.map(y, y) == [])", "at character 27: `map` may not stand in another macro"),
+        ("jwt.a.map(x, jwt.b.filter(y, true))", "at character 27: `filter` may not stand in another macro"),
         ("Message{a: 1}", "there is no `Message`"),
         ("`user`", "at character 1"),
         ("(" * 500 + "user" + ")" * 500, "at character"),
@@ -159,6 +162,49 @@ def test_what_cannot_be_evaluated_is_an_error_and_not_a_value(
         compiled(source).evaluate(FACTS)
     assert says in str(failed.value)
     assert capfd.readouterr() == ("", ""), "a request must not be able to fill the log"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_evaluated"),
+    [
+        ("user.split(',').map(part, part.trim()).size() == 301", True),
+        ("request.model.split('').size() == 500", True),
+        ("request.model.split(',').size() > 0", False),
+        ("jwt.groups.exists(g, user.split(',').exists(part, g == part))", False),
+    ],
+)
+def test_splitting_gives_so_many_parts_and_no_more(source: str, is_evaluated: bool) -> None:
+    if is_evaluated:
+        assert compiled(source).evaluate(LONG) is True
+        return
+    with pytest.raises(ExpressionError, match="`split` finds too many parts"):
+        compiled(source).evaluate(LONG)
+
+
+@pytest.mark.parametrize(
+    ("source", "count", "is_evaluated"),
+    [
+        ("jwt.a.map(x, x + 1).size() > 0", 500, True),
+        ("jwt.a.map(x, x + 1).size() > 0", 501, False),
+        ("jwt.a.exists(x, jwt.a.exists(y, x < y))", 200, True),
+        ("jwt.a.exists(x, jwt.a.exists(y, x < y))", 201, False),
+        ("jwt.a.exists(x, x > 0) && jwt.a.exists(y, y > 0)", 500, True),
+        ("size(jwt.a) > 0 && 1 in jwt.a", 5_000, True),
+    ],
+)
+def test_macros_go_through_so_many_values_and_no_more(source: str, count: int, is_evaluated: bool) -> None:
+    facts = {"jwt": {"a": list(range(count))}}
+    if is_evaluated:
+        assert compiled(source).evaluate(facts) is True
+        return
+    with pytest.raises(ExpressionError, match="a list has more values than macros go through"):
+        compiled(source).evaluate(facts)
+
+
+@pytest.mark.parametrize("inner", [dict.fromkeys(map(str, range(501)), 1), [0] * 501])
+def test_wherever_they_stand(inner: object) -> None:
+    with pytest.raises(ExpressionError, match="a list has more values"):
+        compiled("jwt.a.exists(x, true)").evaluate({"jwt": {"a": [1], "b": {"c": [inner]}}})
 
 
 @pytest.mark.parametrize("odd", [object(), {1, 2}, 10**400, "\ud800", {None: 1}])
