@@ -19,6 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from gatewright.control.actor import Actor
+from gatewright.control.usage import matches
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision, read_revisions, write_revision
 from gatewright.store.tables import AUDIT
@@ -127,9 +128,9 @@ def list_records(
     if before is not None:
         query = query.where(columns.number < before)
     if chosen.subject:
-        query = query.where(columns.subject.startswith(chosen.subject, autoescape=True))
+        query = query.where(matches(columns.subject, f"{chosen.subject}*"))
     if chosen.action:
-        query = query.where(columns.action.startswith(chosen.action, autoescape=True))
+        query = query.where(matches(columns.action, f"{chosen.action}*"))
     if chosen.actor:
         query = query.where(columns.actor == chosen.actor)
     if chosen.since_us is not None:

@@ -17,7 +17,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.key_rules import check_key, is_plain
+from gatewright.control.newest import narrowed_to
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.control.usage import matches
 from gatewright.core.consumer import Scopes
 from gatewright.core.keys import PREFIX, digest_of, find_id, make_key
 from gatewright.store.database import reading
@@ -72,7 +74,7 @@ class KeyFilter(Struct, frozen=True, kw_only=True):
     consumer: str = ""
     """A consumer's path, or the beginning of one that ends with `*` (`acme/*`)."""
     search: str = ""
-    """A whole key or prefix; else what a name holds, or how an id, a prefix or a consumer begins."""
+    """A whole key or prefix; else what a name holds, capitals or not, or how an id, a prefix or a consumer begins."""
     state: State | None = None
 
 
@@ -123,6 +125,8 @@ class Keys:
                 or_(KEYS.c.created_at < created_at, and_(KEYS.c.created_at == created_at, KEYS.c.id < key_id))
             )
         with reading(self._engine) as connection:
+            if chosen.consumer:
+                query = query.where(narrowed_to(connection, KEYS.c.consumer, chosen.consumer))
             found = [_key_of(row, now) for row in connection.execute(query)]
         page = found[:limit]
         return KeyPage(page, f"{page[-1].created_at}-{page[-1].id}" if len(found) > limit else None)
@@ -306,18 +310,13 @@ def _rows() -> Any:
 
 
 def _conditions(chosen: KeyFilter, now: int) -> Iterable[ColumnElement[bool]]:
-    if chosen.consumer.endswith("*"):
-        yield KEYS.c.consumer.startswith(chosen.consumer[:-1], autoescape=True)
-    elif chosen.consumer:
-        yield KEYS.c.consumer == chosen.consumer
     if chosen.search.startswith(PREFIX) and (key_id := find_id(chosen.search)):
         yield KEYS.c.id == key_id
     elif chosen.search:
         yield or_(
-            KEYS.c.id.startswith(chosen.search, autoescape=True),
-            KEYS.c.prefix.startswith(chosen.search, autoescape=True),
-            KEYS.c.consumer.startswith(chosen.search, autoescape=True),
-            KEYS.c.name.contains(chosen.search, autoescape=True),
+            matches(KEYS.c.id, f"{chosen.search.removeprefix(PREFIX)}*"),
+            matches(KEYS.c.consumer, f"{chosen.search}*"),
+            KEYS.c.name.icontains(chosen.search, autoescape=True),
         )
     if chosen.state is not None:
         yield from _state_conditions(chosen.state, now)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
 from gatewright.control.usage import matches
 from gatewright.store.tables import EXCHANGES, HAS_KEY, HAS_KIND, NOT_200
@@ -28,14 +28,17 @@ def newest_first(connection: Connection, query: Select[Any], consumer: str = "")
     if not consumer.endswith("*"):
         narrowed = query.where(EXCHANGES.c.consumer == consumer) if consumer else query
         return narrowed.order_by(*_newest(EXCHANGES.c))
-    if _matches(connection, consumer) <= FEW:
+    if not _is_common(connection, EXCHANGES.c.consumer, consumer):
         found = query.where(matches(EXCHANGES.c.consumer, consumer)).cte("found").prefix_with("MATERIALIZED")
         return select(found).order_by(*_newest(found.c))
-    column = EXCHANGES.c.consumer
-    # To SQLite an expression instead of the column, which the index on the consumer does not know. PostgreSQL has its
-    # statistics of what is common, and would lose them by that.
-    path = column.concat("") if connection.dialect.name == "sqlite" else column
-    return query.where(matches(path, consumer)).order_by(*_newest(EXCHANGES.c))
+    return query.where(_on_the_way(connection, EXCHANGES.c.consumer, consumer)).order_by(*_newest(EXCHANGES.c))
+
+
+def narrowed_to(connection: Connection, column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """The condition that a column of another table, which is read newest first, too, is what a pattern stands for."""
+    if pattern.endswith("*") and _is_common(connection, column, pattern):
+        return _on_the_way(connection, column, pattern)
+    return matches(column, pattern)
 
 
 def narrow(query: Select[Any], *, key_id: str = "", kind: str = "", status: int | None = None) -> Select[Any]:
@@ -50,10 +53,19 @@ def narrow(query: Select[Any], *, key_id: str = "", kind: str = "", status: int 
     return query
 
 
-def _matches(connection: Connection, consumer: str) -> int:
-    """How many exchanges a pattern stands for; one more than `FEW` is many."""
-    some = select(literal(1)).where(matches(EXCHANGES.c.consumer, consumer)).limit(FEW + 1).subquery()
-    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+def _is_common(connection: Connection, column: ColumnElement[str], pattern: str) -> bool:
+    """Whether a pattern stands for more than `FEW` rows."""
+    some = select(literal(1)).where(matches(column, pattern)).limit(FEW + 1).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one()) > FEW
+
+
+def _on_the_way(connection: Connection, column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """The condition for what is common, so that it is met on the way back through time.
+
+    To SQLite it is an expression instead of the column, which the index on the column does not know. PostgreSQL has its
+    statistics of what is common, and would lose them by that.
+    """
+    return matches(column.concat("") if connection.dialect.name == "sqlite" else column, pattern)
 
 
 def _newest(columns: Any) -> list[Any]:

@@ -110,7 +110,9 @@ KEYS: Final = Table(
     UniqueConstraint("digest"),
     Index(None, "consumer"),
     Index(None, "revision"),
-    Index(None, "created_at", "id"),
+    # Holds what a search looks at, too: what is in the middle of a name no index finds, and reading every entry of this
+    # one takes a third of what reading every row does.
+    Index("ix_keys_newest", "created_at", "id", "name", "consumer"),
     comment="API keys of consumers. `digest` is a keyed BLAKE2b of the key; the key itself is stored nowhere.",
 )
 

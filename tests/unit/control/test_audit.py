@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -177,6 +178,22 @@ def test_the_list_can_be_narrowed_and_turned_over(engine: Engine) -> None:
     assert numbers(Filter(subject="key/5", action="key.", actor="alice")) == [6]
     assert numbers(Filter(action="consumer.")) == []
     assert numbers(Filter(since_us=1_002_000_000, until_us=1_004_000_000)) == [4, 3]
+
+
+def test_a_subject_is_found_by_its_index(engine: Engine) -> None:
+    """A million keys make a million changes, and somebody asks for those of one."""
+    with engine.begin() as connection:
+        for subject in ("key/abc", "KEY/abc", "key/abd"):
+            append(connection, ACTOR, "key.create", subject, None, 1)
+    told: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def explain(_: object, cursor: Any, statement: str, values: Any, *rest: object) -> None:
+        if "ORDER BY" in statement:
+            told.extend(str(row) for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+
+    assert [record.subject for record in list_records(engine, Filter(subject="key/abc"))] == ["key/abc"]
+    assert "ix_audit_subject" in "".join(told)
 
 
 def test_no_statement_is_put_together_from_what_was_given(engine: Engine) -> None:

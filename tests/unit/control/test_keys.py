@@ -1,9 +1,10 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records, verify
@@ -261,6 +262,32 @@ def test_keys_are_found_by_what_is_known_of_them(keys: Keys, consumers: Consumer
     assert ids(state="revoked") == {two.id, named.key.id}
     assert ids(state="suspended") == {three.id}
     assert ids(state="expired") == set()
+
+
+def test_a_path_goes_by_its_very_characters_and_a_name_does_not(keys: Keys) -> None:
+    """SQLite's LIKE would take the keys of `ACME`, another organisation, for those of `acme`."""
+    one = keys.create(ACTOR, "acme/search/indexer", name="Nightly").key
+    two = keys.create(ACTOR, "ACME/search/indexer").key
+    for chosen, found in (
+        (KeyFilter(consumer="acme/*"), {one.id}),
+        (KeyFilter(consumer="ACME/*"), {two.id}),
+        (KeyFilter(search="ACME/"), {two.id}),
+        (KeyFilter(search="nightLY"), {one.id}),
+        (KeyFilter(search="gw-"), {one.id, two.id}),
+    ):
+        assert {key.id for key in keys.list(chosen).keys} == found
+
+
+def test_a_search_reads_an_index_instead_of_every_row(engine: Engine, keys: Keys) -> None:
+    told: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def explain(_: object, cursor: Any, statement: str, values: Any, *rest: object) -> None:
+        if statement.startswith("SELECT keys.id"):
+            told.extend(str(row) for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+
+    keys.list(KeyFilter(search="nightly"))
+    assert "SCAN keys USING INDEX ix_keys_newest" in "".join(told)
 
 
 def test_states_are_listed_as_they_are_told(keys: Keys, consumers: Consumers, clock: Clock) -> None:

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine, insert, select
 
 from gatewright.control import newest
-from gatewright.control.newest import narrow, newest_first
+from gatewright.control.newest import narrow, narrowed_to, newest_first
 from gatewright.store.database import migrate, open_database, reading
+from gatewright.store.tables import CONSUMERS as KEPT
 from gatewright.store.tables import EXCHANGES
 
 CONSUMERS = ("acme/a/x", "acme/b/y", "acme", "acme0", "b/c/d", "Acme/z")
@@ -80,3 +81,17 @@ def test_sqlite_finds_the_partial_index(tmp_path: Path, conditions: dict[str, ob
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
         assert index in str(plan)
         assert "TEMP B-TREE" not in str(plan)
+
+
+@pytest.mark.parametrize("pattern", ["acme/*", "acme/a/x", "*", "nobody/*"])
+@pytest.mark.parametrize("few", [10_000, 0])
+def test_another_table_is_narrowed_either_way(
+    filled: Engine, monkeypatch: pytest.MonkeyPatch, few: int, pattern: str
+) -> None:
+    monkeypatch.setattr(newest, "FEW", few)
+    begins, is_range = pattern.rstrip("*"), pattern.endswith("*")
+    with filled.begin() as connection:
+        rows = [{"path": path, "details": {}, "created_at": 0} for path in CONSUMERS]
+        connection.execute(insert(KEPT), rows)
+        found = connection.scalars(select(KEPT.c.path).where(narrowed_to(connection, KEPT.c.path, pattern))).all()
+    assert set(found) == {path for path in CONSUMERS if path == begins or (is_range and path.startswith(begins))}

@@ -93,7 +93,7 @@ def _make_identities() -> None:
         comment="API keys of consumers. `digest` is a keyed BLAKE2b of the key; the key itself is stored nowhere.",
     )
     op.create_index(op.f("ix_keys_consumer"), "keys", ["consumer"])
-    op.create_index(op.f("ix_keys_created_at_id"), "keys", ["created_at", "id"])
+    op.create_index("ix_keys_newest", "keys", ["created_at", "id", "name", "consumer"])
     op.create_index(op.f("ix_keys_revision"), "keys", ["revision"])
 
 
