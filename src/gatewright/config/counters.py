@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Meta, Struct
 
 from gatewright.core.secret import Secret
 
 _SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_OPTIONS: Final = frozenset(("db", "username", "password"))
+"""What may stand behind a `?`, as the client library has it for sockets. Others would replace this gateway's own."""
 Share = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -48,10 +50,37 @@ def find_faults(counters: Counters) -> list[tuple[str, str]]:
     if counters.store == "local" and counters.url is not None:
         faults.append(("store", "an address is given, but `store: redis` is not"))
     # A reference that is not resolved yet is an empty secret: nothing can be said of it.
-    if url and not url.startswith(_SCHEMES):
-        faults.append(("url", "the address begins with redis://, rediss:// (TLS) or unix://"))
-    elif re.match(r"rediss?://[^/]*,", url):
-        faults.append(("url", "name one server: the primary, not a list of nodes"))
+    message = _find_url_fault(url) if url else None
+    if message is not None:
+        faults.append(("url", message))
     if counters.ca is not None and url and not url.startswith("rediss://"):
         faults.append(("ca", "an authority is for TLS: the address would begin with rediss://"))
     return faults
+
+
+def _find_url_fault(url: str) -> str | None:
+    if not url.startswith(_SCHEMES):
+        return "the address begins with redis://, rediss:// (TLS) or unix://"
+    unreadable = (
+        "host and port cannot be read; write redis://:PASSWORD@HOST:PORT/DB, with odd characters of the password "
+        "escaped as in any URL: / as %2F, # as %23, ? as %3F, @ as %40"
+    )
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        return unreadable  # never what was wrong: it may be a piece of the password
+    if parts.scheme == "unix":
+        return None if _are_known(options) else "behind `?` only db, username and password may stand"
+    if not has_port or parts.fragment or "@" in parts.path + parts.query:
+        return unreadable
+    if "," in parts.netloc.rpartition("@")[2]:
+        return "name one server: the primary, not a list of nodes"
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        return "behind the host only the number of a database may stand, as in redis://HOST/0"
+    return None if _are_known(options) else "behind `?` only db, username and password may stand"
+
+
+def _are_known(options: list[tuple[str, str]]) -> bool:
+    return all(name in _OPTIONS and (name != "db" or value.isdecimal()) for name, value in options)

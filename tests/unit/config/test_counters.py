@@ -28,6 +28,16 @@ def build(url: str | None = None, **fields: Any) -> Counters:
         (build("http://counters", store="redis"), ["url"]),
         (build("redis://a:1,b:2", store="redis"), ["url"]),
         (build("redis://counters", store="redis", ca="/etc/ca.pem"), ["ca"]),
+        (build("redis://:p%2Fa,b@counters:6379", store="redis"), []),
+        (build("redis://[::1]:6379?db=2", store="redis"), []),
+        (build("unix://user:pw@/run/valkey.sock?db=2", store="redis"), []),
+        (build("redis://counters:six", store="redis"), ["url"]),
+        (build("redis://counters:99999", store="redis"), ["url"]),
+        (build("redis://[::1:6379", store="redis"), ["url"]),
+        (build("redis://counters/main", store="redis"), ["url"]),
+        (build("redis://counters?socket_timeout=60", store="redis"), ["url"]),
+        (build("redis://counters?db=main", store="redis"), ["url"]),
+        (build("unix:///run/valkey.sock?timeout=1", store="redis"), ["url"]),
     ],
 )
 def test_faults_are_found(document: Counters, fields: list[str]) -> None:
@@ -39,6 +49,17 @@ def test_no_fault_repeats_the_password() -> None:
     faults = find_faults(document)
     assert len(faults) == 3
     assert "hunter2" not in repr(faults) + repr(document) + str(document)
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?", "[", "/@", "#@"])
+@pytest.mark.parametrize("begin", ["hunter", "12"])
+def test_a_password_that_is_not_escaped_is_told_without_a_piece_of_it(begin: str, mark: str) -> None:
+    faults = find_faults(build(f"redis://:{begin}{mark}secret@counters:6379/0", store="redis"))
+    ((field, message),) = faults
+    assert field == "url"
+    assert "%2F" in message
+    assert begin not in message
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(
