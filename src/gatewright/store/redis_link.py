@@ -78,6 +78,17 @@ class Call:
             self.on_failure()
 
 
+class _Pipeline:
+    """Calls that are on their way together."""
+
+    __slots__ = ("calls", "is_given_up")
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.is_given_up = False
+        """Whether it took too long: it may still bring answers, and says nothing of the server any more."""
+
+
 class Link(Protocol):
     """The way to the server, as the counters see it."""
 
@@ -168,23 +179,27 @@ class RedisLink:
 
     async def _send(self) -> None:
         """Send what waits, until nothing does."""
-        calls: list[Call] = []
+        pipeline = _Pipeline()
         try:
             # What is called in the same turn of the loop goes together.
             await asyncio.sleep(0)
-            while self._waiting:
-                calls = [self._waiting.popleft() for _ in range(min(len(self._waiting), _CALLS_PER_PIPELINE))]
-                await self._exchange(calls)
+            while self._waiting and not pipeline.is_given_up:
+                count = min(len(self._waiting), _CALLS_PER_PIPELINE)
+                pipeline.calls = [self._waiting.popleft() for _ in range(count)]
+                await self._exchange(pipeline)
         except self._errors as error:
-            self._go_down(_describe(error))
+            if not pipeline.is_given_up:
+                self._go_down(_describe(error))
         finally:
-            self._sending -= 1
-            for call in calls:
+            if not pipeline.is_given_up:
+                self._sending -= 1
+            for call in pipeline.calls:
                 call.fail()
 
-    async def _exchange(self, calls: Sequence[Call]) -> None:
+    async def _exchange(self, pipeline: _Pipeline) -> None:
+        calls = pipeline.calls
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._timeout_s / 2, self._half_over, calls)
+        timer = loop.call_later(self._timeout_s / 2, self._half_over, pipeline, calls)
         try:
             replies = await self._run(calls)
             missing = [call for call, reply in zip(calls, replies, strict=True) if _is_unknown(reply)]
@@ -199,7 +214,8 @@ class RedisLink:
             if isinstance(reply, bytes):
                 call.reply(reply)
             else:
-                self._go_down(_describe(reply))
+                if not pipeline.is_given_up:
+                    self._go_down(_describe(reply))
                 call.fail()
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
@@ -215,13 +231,16 @@ class RedisLink:
         for script in SCRIPTS:
             await self._client.script_load(script.source)
 
-    def _half_over(self, calls: Sequence[Call]) -> None:
+    def _half_over(self, pipeline: _Pipeline, calls: Sequence[Call]) -> None:
         # In two halves: when this process was held up itself, the first comes late and the second still gives the
         # answers, which may lie in the socket already, the time to be read.
-        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._time_out, calls)
+        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._time_out, pipeline, calls)
 
-    def _time_out(self, calls: Sequence[Call]) -> None:
+    def _time_out(self, pipeline: _Pipeline, calls: Sequence[Call]) -> None:
         if any(not call.is_over for call in calls):
+            # Its place is free for another: when the server is back, nobody is to wait for what the old one waits for.
+            pipeline.is_given_up = True
+            self._sending -= 1
             self._go_down(f"no answer within {self._timeout_s * 1000:.0f} ms")
             for call in calls:
                 call.fail()

@@ -170,6 +170,31 @@ def test_no_answer_in_time_means_away_and_a_late_one_is_heard() -> None:
     run(test)
 
 
+def test_what_is_still_late_when_the_server_is_back_holds_up_nobody() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.link.open()
+        stuck = bench.client.gate
+        stuck.clear()
+        for number in range(200):
+            bench.call(number)
+        await bench.until(lambda: len(bench.heard) == 200)
+        assert len(bench.client.pipelines) == 2, "both connections"
+        bench.client.gate = asyncio.Event()
+        bench.client.gate.set()
+        await bench.until(lambda: bench.link.is_up)
+        bench.call(200)
+        await bench.until(lambda: len(bench.heard) == 201)
+        assert bench.heard[200] == "200: 200"
+        bench.client.error = RedisConnectionError("Timeout reading from counters")
+        stuck.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert bench.link.is_up, "what broke is the connection of before"
+        bench.client.error = None
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
