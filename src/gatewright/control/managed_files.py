@@ -8,6 +8,7 @@ gateway that was started without files of its own; until there is one, it serves
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,17 +26,23 @@ _NOTE: Final = "# Written by the gateway from its database; changes here are los
 
 
 class ManagedFiles:
-    """Keeps the files in step with one database. Blocks, so call it in a thread."""
+    """Keeps the files in step with one database. Blocks, so call it in a thread; calls wait for each other."""
 
     def __init__(self, engine: Engine, state: Path) -> None:
         self._engine = engine
         self._state = state
         self._seen: dict[str, int] | None = None
+        # The poll and whoever applies a version come at the same moment, and would write one file under one name.
+        self._lock = threading.Lock()
         self.problem: str | None = None
         """Why the files are not kept in step at the moment, in words for the log; None while they are."""
 
     def poll_once(self) -> bool:
         """Write what changed; whether anything did. Never raises for a database or a disk that cannot be used."""
+        with self._lock:
+            return self._poll()
+
+    def _poll(self) -> bool:
         try:
             with reading(self._engine) as connection:
                 revisions = read_revisions(connection, (budgets.SUBJECT, configurations.SUBJECT))

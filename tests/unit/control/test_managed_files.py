@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from sqlalchemy import Engine
 from tests.control.admin_api import GOOD, check_budget, check_document
 
 from gatewright.config.documents import Selector
+from gatewright.control import managed_files
 from gatewright.control.actor import Actor
 from gatewright.control.budgets import BudgetPolicy, Budgets
 from gatewright.control.configurations import Configurations
 from gatewright.control.managed_files import ManagedFiles
-from gatewright.control.managed_sources import budgets_file, configuration_file
+from gatewright.control.managed_sources import budgets_file, configuration_file, write_file
 from gatewright.testing.clock import FakeClock
 
 ME = Actor("ops", "admin", "api 192.0.2.7")
@@ -27,6 +30,26 @@ def policy(name: str, usd: float = 10.0) -> BudgetPolicy:
 def kept(state: Path) -> list[dict[str, Any]]:
     policies: list[dict[str, Any]] = msgspec.json.decode(budgets_file(state).read_bytes())["policies"]
     return policies
+
+
+def test_who_polls_at_the_same_time_waits(database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Budgets(database, validate=check_budget, now=FakeClock()).create(ME, policy("weekly"))
+    files = ManagedFiles(database, tmp_path)
+    began, found = threading.Event(), list[bool]()
+    other = threading.Thread(target=lambda: found.append(files.poll_once()))
+
+    def write_slowly(path: Path, data: bytes) -> None:
+        assert not began.is_set(), "the other writes the same file meanwhile"
+        began.set()
+        other.start()
+        other.join(0.3)
+        write_file(path, data)
+
+    monkeypatch.setattr(managed_files, "write_file", write_slowly)
+    assert files.poll_once()
+    other.join()
+    assert found == [False]
+    assert files.problem is None
 
 
 def test_budgets_are_written_as_policies_whenever_they_change(database: Engine, tmp_path: Path) -> None:
