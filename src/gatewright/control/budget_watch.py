@@ -73,9 +73,10 @@ class BudgetWatch:
         """The last known state by budget, group and window."""
 
     def present(self) -> list[BudgetState]:
-        """The states of windows that have not ended, the last used one last."""
+        """The states of windows that have not ended, the last used one last. Any thread may ask."""
         now = self._wall()
-        return [state for state in self.states.values() if state.ends_at > now]
+        # Taken in one step: in the meantime the event loop may note what workers report.
+        return [state for state in list(self.states.values()) if state.ends_at > now]
 
     def configure(self, document: Gateway) -> None:
         """Follow the configuration that is served."""

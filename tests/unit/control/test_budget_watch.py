@@ -189,3 +189,17 @@ def test_so_many_groups_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     world.watch.take([BudgetState("b", f"user-{number}", "total", ends_at, 1, 1) for number in range(MAX_GROUPS + 7)])
     assert len(world.watch.states) == MAX_GROUPS
     assert ("b", "user-6", "total") not in world.watch.states
+
+
+def test_states_may_be_asked_for_while_workers_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+
+    class ReportedMeanwhile(float):
+        """An end at whose comparison another thread would have its turn."""
+
+        def __gt__(self, now: float) -> bool:
+            world.watch.take([BudgetState("monthly", "late", "2026-11", 9e9, 1, 1)])
+            return True
+
+    world.watch.take([BudgetState("monthly", str(n), "2026-11", ReportedMeanwhile(9e9), 1, 1) for n in range(3)])
+    assert [state.who for state in world.watch.present()] == ["0", "1", "2"]
