@@ -72,11 +72,5 @@ def add_up(total: Cell, cell: Cell) -> None:
 
 
 def _together(one: Gauges, two: Gauges) -> Gauges:
-    return Gauges(
-        connections=one.connections + two.connections,
-        requests_in_flight=one.requests_in_flight + two.requests_in_flight,
-        upstream_connections=one.upstream_connections + two.upstream_connections,
-        upstream_idle=one.upstream_idle + two.upstream_idle,
-        snapshot_version=max(one.snapshot_version, two.snapshot_version),
-        resident_bytes=one.resident_bytes + two.resident_bytes,
-    )
+    sums = {name: getattr(one, name) + getattr(two, name) for name in Gauges.__struct_fields__}
+    return Gauges(**sums | {"snapshot_version": max(one.snapshot_version, two.snapshot_version)})

@@ -65,12 +65,12 @@ def test_beyond_the_bound_model_names_are_left_out(monkeypatch: pytest.MonkeyPat
 
 def test_a_place_shows_its_worker_and_the_one_that_drains_beside_it() -> None:
     totals = Totals()
-    totals.add(batch(pid=10, gauges=Gauges(4, 3, 2, 1, 1, 100)))
-    totals.add(batch(pid=11, gauges=Gauges(1, 1, 1, 1, 2, 50)))
+    totals.add(batch(pid=10, gauges=Gauges(4, 3, 2, 1, 1, 100, 5, 6)))
+    totals.add(batch(pid=11, gauges=Gauges(1, 1, 1, 1, 2, 50, 1, 2)))
     totals.add(batch(slot=2, pid=20, gauges=Gauges(9, 9, 9, 9, 2, 9)))
-    assert totals.gauges() == {1: Gauges(5, 4, 3, 2, 2, 150), 2: Gauges(9, 9, 9, 9, 2, 9)}
+    assert totals.gauges() == {1: Gauges(5, 4, 3, 2, 2, 150, 6, 8), 2: Gauges(9, 9, 9, 9, 2, 9)}
     totals.forget_except({11, 20, 99})
-    assert totals.gauges()[1] == Gauges(1, 1, 1, 1, 2, 50)
+    assert totals.gauges()[1] == Gauges(1, 1, 1, 1, 2, 50, 1, 2)
 
 
 def test_the_newest_state_of_a_process_counts() -> None:
