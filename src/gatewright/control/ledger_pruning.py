@@ -44,6 +44,8 @@ def _prune_journal(engine: Engine, journal: str, before_us: int) -> Iterator[int
         stay = connection.scalar(
             select(func.min(EXCHANGES.c.number)).where(mine, EXCHANGES.c.started_at_us >= before_us)
         )
+    if first is None:
+        return  # another gateway on this database was faster
     end = last + 1 if stay is None else stay
     for start in range(first, end, _ROWS_AT_ONCE):
         part = (start, min(start + _ROWS_AT_ONCE, end) - 1)

@@ -58,3 +58,12 @@ def test_a_loss_behind_the_pruned_is_still_found(database: Engine, tmp_path: Pat
         connection.execute(EXCHANGES.delete().where(EXCHANGES.c.number == 10))
         connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.number == 10))
     assert any("is not the sum of its exchanges" in problem for problem in verify(database, tmp_path).problems)
+
+
+def test_a_journal_that_another_gateway_pruned_meanwhile_is_passed_over(database: Engine) -> None:
+    for journal in ("a", "b"):
+        book_all(database, journal, [entry(1, attempt(), id=journal, started_at_us=HOUR_US)])
+    steps = prune(database, 2 * HOUR_US)
+    assert next(steps) == 1
+    assert sum(prune(database, 2 * HOUR_US)) == 1
+    assert list(steps) == []
