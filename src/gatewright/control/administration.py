@@ -82,6 +82,8 @@ class Administration:
 
     def __init__(self, document: Gateway, environment: Environment) -> None:
         self._document = document
+        """As the gateway began: the database and the counters' server stay those of its start."""
+        self._served = document
         self._environment = environment
         self._log = environment.log
         self._stop = threading.Event()
@@ -105,6 +107,7 @@ class Administration:
 
     def configure(self, document: Gateway) -> None:
         """Follow the configuration that is served."""
+        self._served = document
         self._ledger.configure(document.ledger)
 
     def ledger_status(self) -> LedgerStatus:
@@ -234,7 +237,7 @@ class Administration:
     def _raise_budgets(self) -> None:
         settings = self._document.counters
         try:
-            spent = [] if self.engine is None else list(spent_of_budgets(self.engine, self._document, _unix_s()))
+            spent = [] if self.engine is None else list(spent_of_budgets(self.engine, self._served, _unix_s()))
             if not spent:
                 return
             if settings.store == "local":

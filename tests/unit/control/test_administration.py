@@ -125,3 +125,21 @@ def test_a_database_that_cannot_be_opened_is_tried_again(world: World) -> None:
     blocked.rmdir()
     world.wait(lambda: administration.admin)
     world.wait(lambda: not administration.problem)
+
+
+def test_budgets_that_came_later_are_raised_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of counters that lost its numbers has lost those of budgets that were added since the start."""
+    raised: list[list[str | None]] = []
+
+    def note(_: Any, document: Gateway, now: float) -> list[Any]:
+        raised.append([policy.name for policy in document.policies])
+        return []
+
+    monkeypatch.setattr(module, "spent_of_budgets", note)
+    monkeypatch.setattr(module, "_SETTLED_S", 0.0)
+    administration = world.begin()
+    world.wait(lambda: raised == [[]])
+    policies = [{"filter": "budget", "name": "monthly", "config": {"usd": 1}}]
+    administration.configure(msgspec.convert({"policies": policies}, Gateway))
+    administration.note_emptied()
+    world.wait(lambda: raised == [[], ["monthly"]])
