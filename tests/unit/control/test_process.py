@@ -187,6 +187,28 @@ def test_a_reload_is_read_at_once_and_answered() -> None:
     with_world(body, Reading(source, lambda document: document, Log("control", stream=io.StringIO())))
 
 
+def test_an_old_refusal_does_not_count_for_what_is_awaited() -> None:
+    source = OneFile()
+
+    async def body(world: World) -> None:
+        world.say(Status(1, 2, 2, [("worker-1", "ready", 10, 0)], "an earlier document was wrong"))
+        while b"earlier" not in (await world.get("/readyz"))[1]:
+            pass
+        waiting = asyncio.ensure_future(world.process._read_and_wait())
+        answer = await world.hear()
+        assert isinstance(answer, Apply)
+        world.say(Status(1, 2, 1, [("worker-1", "starting", 11, 1)], "an earlier document was wrong"))
+        world.say(Configure(2, answer.document))
+        assert await waiting == []
+        source.data = b"anonymous: false\n"
+        waiting = asyncio.ensure_future(world.process._read_and_wait())
+        assert isinstance(await world.hear(), Apply)
+        world.say(Status(1, 2, 1, [("worker-1", "starting", 11, 1)], "this one is wrong"))
+        assert await waiting == ["this one is wrong"]
+
+    with_world(body, Reading(source, lambda document: document, Log("control", stream=io.StringIO())))
+
+
 def test_a_changed_file_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WATCH_S", 0.01)
     source = OneFile()
