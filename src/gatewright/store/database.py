@@ -1,5 +1,7 @@
 """The control plane's database: SQLite in the state directory by default, PostgreSQL by URL.
 
+Errors never hold the values of a statement, which are keys' digests and clients' names: they are logged and shown.
+
 Write in `engine.begin()`, read in `reading(engine)`. On SQLite the former takes the write lock at once, so that a
 transaction which reads first and then writes can never be refused half-way because another wrote in between; the
 latter takes none and sees one state of the database, whoever writes meanwhile.
@@ -167,6 +169,7 @@ def _open_sqlite(file: Path, pool_size: int, timeout_s: float, read_only: bool) 
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=timeout_s,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "do_connect")
@@ -236,7 +239,6 @@ def _open_postgresql(url: URL, pool_size: int, timeout_s: float, read_only: bool
         pool_timeout=timeout_s,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "application_name": "gatewright"} | dict(url.query),
-        # Errors are logged and shown; the values of a statement are keys' digests and clients' names.
         hide_parameters=True,
         execution_options={"postgresql_readonly": True} if read_only else {},
     )

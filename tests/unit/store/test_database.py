@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from gatewright.store import database
 from gatewright.store.database import UnusableDatabase, migrate, open_database, reading, status
@@ -108,3 +109,11 @@ def test_a_file_that_is_no_database_is_an_error_not_a_loss(tmp_path: Path) -> No
         migrate(engine)
     assert file.read_bytes() == b"something else" * 100
     engine.dispose()
+
+
+def test_an_error_does_not_hold_the_values_of_its_statement(tmp_path: Path) -> None:
+    engine = database.open_database(None, tmp_path)
+    with pytest.raises(OperationalError) as raised, engine.begin() as connection:
+        connection.execute(text("INSERT INTO nowhere VALUES (:digest)"), {"digest": "the-digest-of-a-key"})
+    engine.dispose()
+    assert "the-digest-of-a-key" not in str(raised.value)
