@@ -20,13 +20,17 @@ from sqlalchemy import Engine, Row, func, select, update
 
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
+from gatewright.control.key_rules import LATEST
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.store.database import reading
+from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import ADMIN_KEYS
 
 PREFIX: Final = "gwadm-"
 ID_CHARACTERS: Final = 12
 MAX_NAME_CHARACTERS: Final = 200
+_SUBJECT: Final = "admin_keys"
+"""Of the revision that puts revocations into one order."""
 _SECRET_BYTES: Final = 32
 _DIGEST_BYTES: Final = 32
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -80,8 +84,8 @@ class AdminKeys:
         if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
             raise Unacceptable(f"a name has 1 to {MAX_NAME_CHARACTERS} printable characters")
         now = int(self._now())
-        if expires_at is not None and expires_at <= now:
-            raise Unacceptable("expires_at is in the past; give a later time in Unix seconds, or none")
+        if expires_at is not None and not now < expires_at <= LATEST:
+            raise Unacceptable("expires_at must be a time to come, before the year 10000, in Unix seconds; or none")
         key_id = "".join(secrets.choice(_ALPHABET) for _ in range(ID_CHARACTERS))
         text = f"{PREFIX}{key_id}-{secrets.token_urlsafe(_SECRET_BYTES)}"
         key = AdminKey(key_id, name, role, now, expires_at, None)
@@ -106,14 +110,6 @@ class AdminKeys:
         with reading(self._engine) as connection:
             return [_key_of(row) for row in connection.execute(query)]
 
-    def get(self, key_id: str) -> AdminKey:
-        """One key. Raises NotFound."""
-        with reading(self._engine) as connection:
-            row = connection.execute(select(ADMIN_KEYS).where(ADMIN_KEYS.c.id == key_id)).one_or_none()
-        if row is None:
-            raise NotFound("there is no such admin key")
-        return _key_of(row)
-
     def revoke(self, actor: Actor, key_id: str, *, may_lock_out: bool = False) -> AdminKey:
         """Refuse a key from now on, for good; once more changes nothing.
 
@@ -121,8 +117,9 @@ class AdminKeys:
         Raises NotFound and Conflict.
         """
         with self._engine.begin() as connection:
-            query = select(ADMIN_KEYS).where(ADMIN_KEYS.c.id == key_id).with_for_update()
-            row = connection.execute(query).one_or_none()
+            # Two who revoke the last two keys at the same moment would each find the other's.
+            raise_revision(connection, _SUBJECT)
+            row = connection.execute(select(ADMIN_KEYS).where(ADMIN_KEYS.c.id == key_id)).one_or_none()
             if row is None:
                 raise NotFound("there is no such admin key")
             key, now = _key_of(row), int(self._now())
@@ -141,7 +138,7 @@ class AdminKeys:
         return after
 
     def has_any(self) -> bool:
-        """Whether anybody can use the admin API at all."""
+        """Whether there is a key that holds, so that anybody can use the admin API at all."""
         query = select(ADMIN_KEYS.c.id).where(self._is_usable(int(self._now()))).limit(1)
         with reading(self._engine) as connection:
             return connection.execute(query).first() is not None

@@ -35,7 +35,7 @@ def check_key(
     """Check all fields of a key; gives the scopes in their normal form. Raises Unacceptable with every error."""
     errors = [*_path_errors(path), *_name_errors(name), *_scope_errors(scopes)]
     if expires_at is not None and not (now if is_new else 0) < expires_at <= LATEST:
-        errors.append(ConfigError("expires_at", "must be a time to come, in Unix seconds"))
+        errors.append(ConfigError("expires_at", "must be a time to come, before the year 10000, in Unix seconds"))
     _raise("the key is not acceptable", errors)
     networks = tuple(str(ip_network(network)) for network in scopes.networks)
     return Scopes(_once(scopes.models), _once(scopes.surfaces), _once(networks))

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
-from gatewright.control.key_rules import check_key, is_plain
+from gatewright.control.key_rules import LATEST, check_key, is_plain
 from gatewright.control.newest import narrowed_to
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.control.usage import matches
@@ -201,7 +201,7 @@ class Keys:
             if old.state != "active":
                 raise Conflict(f"the key {old.id} is {old.state}; only one that holds can be rotated")
             if expires_at is UNSET:
-                expires_at = None if old.expires_at is None else now + old.expires_at - old.created_at
+                expires_at = None if old.expires_at is None else min(now + old.expires_at - old.created_at, LATEST)
             scopes = check_key(old.consumer, old.name, old.scopes, expires_at, self._now())
             made = self._insert(connection, actor, revision, old.consumer, old.name, scopes, expires_at)
             append(connection, actor, "key.create", f"key/{made.key.id}", None, made.key, self._now())

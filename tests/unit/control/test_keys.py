@@ -9,6 +9,7 @@ from sqlalchemy import Engine, event, select
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records, verify
 from gatewright.control.consumers import Consumers
+from gatewright.control.key_rules import LATEST
 from gatewright.control.keys import KeyChange, KeyFilter, Keys, has_same_secret
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.core.consumer import Scopes
@@ -188,6 +189,7 @@ def test_changes_are_checked_as_new_keys_are(keys: Keys, clock: Clock) -> None:
         (None, 0, 1_000_100, None),
         (1_000_500, 3_600, 1_000_500, 1_000_600),
         (1_000_500, 60, 1_000_160, 1_000_600),
+        (LATEST, 60, 1_000_160, LATEST),
     ],
 )
 def test_rotation_overlaps(

@@ -8,9 +8,10 @@ from litestar import Router, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta, Struct
 
-from gatewright.control.admin.parameters import MAX_SAFE, PLAIN, needs, responses
+from gatewright.control.admin.parameters import PLAIN, needs, responses
 from gatewright.control.admin.services import Acting, Services
 from gatewright.control.admin_keys import MAX_NAME_CHARACTERS, AdminKey, Role
+from gatewright.control.key_rules import LATEST
 
 KeyId = Annotated[str, PathParameter(pattern=r"^[a-z0-9]{1,32}$", description="The id of an admin key.")]
 
@@ -22,7 +23,7 @@ class NewAdminKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Who or what will hold it; the audit log names it."""
     role: Role
     """What it may do."""
-    expires_at: Annotated[int, Meta(ge=0, le=MAX_SAFE)] | None = None
+    expires_at: Annotated[int, Meta(ge=0, le=LATEST)] | None = None
     """From when on it is refused, in Unix seconds; default never."""
 
 

@@ -33,7 +33,7 @@ WAIT_S: Final = 5.0
 """How long a request waits for a slot."""
 BODY_S: Final = 30.0
 """How long a body may take."""
-_FIRST_KEY: Final = "there is no admin key yet; make the first one with: gatewright admin-keys create NAME --role admin"
+_NO_KEY: Final = "there is no admin key that holds; make one with: gatewright admin-keys create NAME --role admin"
 _BEARER: Final = {"www-authenticate": "Bearer"}
 _HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 """Of every answer: it is for whoever asked, and for nobody's browser to make something else of."""
@@ -115,7 +115,7 @@ class Gate:
             if key is not None:
                 return key
             if not await asyncio.to_thread(self._keys.has_any):
-                raise Problem("no-admin-key", _FIRST_KEY)
+                raise Problem("no-admin-key", _NO_KEY)
         if not is_bearer:
             raise Problem("unauthenticated", "send an admin key: `Authorization: Bearer gwadm-…`", headers=_BEARER)
         self._failures.add(address)

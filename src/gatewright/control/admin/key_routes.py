@@ -20,11 +20,11 @@ from gatewright.control.admin.parameters import (
 )
 from gatewright.control.admin.services import Acting, Services
 from gatewright.control.admin_keys import Role
+from gatewright.control.key_rules import LATEST
 from gatewright.control.keys import MAX_OVERLAP_S, Key, KeyChange, KeyFilter, State
 from gatewright.core.consumer import Scopes
 
-_LATEST: Final = 253_402_300_799
-Time = Annotated[int, Meta(ge=0, le=_LATEST)]
+Time = Annotated[int, Meta(ge=0, le=LATEST)]
 KeyId = Annotated[
     str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a key, or how it begins (`prefix`).")
 ]

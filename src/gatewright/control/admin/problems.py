@@ -32,7 +32,7 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "malformed-request": (400, "The request is malformed"),
     "unauthenticated": (401, "An admin key is needed"),
     "forbidden": (403, "The admin key's role does not allow this"),
-    "no-admin-key": (403, "There is no admin key yet"),
+    "no-admin-key": (403, "There is no admin key that holds"),
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The method is not offered here"),
     "request-timeout": (408, "The request did not arrive in time"),
