@@ -125,7 +125,7 @@ class ControlProcess:
     def _on_message(self, message: Message, tasks: asyncio.TaskGroup) -> None:
         match message:
             case Status():
-                # It is told with every state until another configuration is served; what was known is of an earlier one.
+                # Told with every state until another configuration is served; one that is known is of an earlier one.
                 is_new = self._status is None or message.last_error != self._status.last_error
                 self._status = message
                 if message.last_error and is_new:
