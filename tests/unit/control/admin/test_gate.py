@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from tests.control.admin_api import AdminApi
 
+from gatewright.control.actor import Actor
 from gatewright.control.admin import gate
 from gatewright.control.admin.failures import MAX_FAILURES, WINDOW_S
 from gatewright.control.admin.gate import MAX_BODY_BYTES, Recording
@@ -64,6 +65,15 @@ def test_without_any_key_the_way_to_the_first_is_told(tmp_path: Path) -> None:
             status, problem = api.ask("GET", "/budgets", role=None, authorization=authorization)
             assert (status, problem["type"]) == (403, "urn:gatewright:problem:no-admin-key")
             assert "gatewright admin-keys create" in problem["detail"]
+
+
+def test_where_every_key_was_revoked_the_way_back_is_told(tmp_path: Path) -> None:
+    with AdminApi.on_sqlite(tmp_path) as api:
+        for key in api.admin_keys.list():
+            api.admin_keys.revoke(Actor("ops", "admin", "cli"), key.id, may_lock_out=True)
+        status, problem = api.ask("GET", "/budgets")
+        assert status == 403
+        assert problem["detail"].startswith("there is no admin key that holds")
 
 
 def test_who_shows_wrong_keys_must_wait_even_with_the_right_one(api: AdminApi) -> None:
