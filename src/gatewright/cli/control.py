@@ -48,6 +48,7 @@ def build_sources(options: ControlOptions) -> Sources:
         lambda: sources_of(options),
         environment,
         lambda document: check(document, options.local_children, environment),
+        options.overrides,
     )
     return Sources(
         state=options.state,

@@ -9,7 +9,7 @@ import msgspec
 
 from gatewright.cli.sources import FileSource, Resolver
 from gatewright.config.documents import Gateway
-from gatewright.config.load import Loaded, load
+from gatewright.config.load import load
 from gatewright.config.problems import ConfigError, InvalidConfig
 from gatewright.control.budgets import BudgetPolicy
 from gatewright.control.configurations import DOCUMENT, Files, Verdict
@@ -22,12 +22,18 @@ _BUDGET = "budget.json"
 
 
 class Checks:
-    """Checks against the files that are served now. `paths` gives them."""
+    """Checks against the files that are served now. `paths` gives them; `overrides` are those of the command line."""
 
     def __init__(
-        self, state: Path, paths: Callable[[], list[Path]], environment: Mapping[str, str], check: Check
+        self,
+        state: Path,
+        paths: Callable[[], list[Path]],
+        environment: Mapping[str, str],
+        check: Check,
+        overrides: Mapping[str, str],
     ) -> None:
         self._state, self._paths, self._environment, self._check = state, paths, environment, check
+        self._overrides = overrides
 
     def document(self, data: bytes) -> Verdict:
         """Everything there is to say about a configuration, with the managed budgets added to it."""
@@ -35,7 +41,7 @@ class Checks:
         budgets = budgets_file(self._state)
         if kept := _read(budgets):
             files.append((str(budgets), kept))
-        return self._judge(load(files, Resolver(self._environment)))
+        return self._judge(files)
 
     def budget(self, policy: BudgetPolicy) -> list[ConfigError]:
         """Everything that is wrong with a budget, among the policies that are served."""
@@ -47,7 +53,7 @@ class Checks:
         mine = {"filter": "budget", **msgspec.to_builtins(policy)}
         files.append((str(managed), msgspec.json.encode({"policies": policies})))
         files.append((_BUDGET, msgspec.json.encode({"policies": [mine]})))
-        return list(self._judge(load(files, Resolver(self._environment))).errors)
+        return list(self._judge(files).errors)
 
     def read_files(self) -> Files:
         """The files that are served, budgets of the admin API left out."""
@@ -57,7 +63,8 @@ class Checks:
     def _files(self) -> list[Path]:
         return FileSource(self._paths, environment=self._environment).files()
 
-    def _judge(self, loaded: Loaded) -> Verdict:
+    def _judge(self, files: Files) -> Verdict:
+        loaded = load(files, Resolver(self._environment), overrides=self._overrides)
         if loaded.document is None:
             return Verdict(tuple(loaded.errors))
         try:

@@ -21,13 +21,15 @@ FILE = b"policies:\n  - {filter: budget, name: filed, config: {usd: 5}}\n"
 class World:
     """Files that are served, and a trial build that says what a test wants."""
 
-    def __init__(self, tmp_path: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, tmp_path: Path, environment: Mapping[str, str] | None = None, overrides: Mapping[str, str] | None = None
+    ) -> None:
         self.state = tmp_path / "state"
         self.file = tmp_path / "gatewright.yaml"
         self.file.write_bytes(FILE)
         self.errors: list[ConfigError] = []
         self.built: list[Gateway] = []
-        self.checks = Checks(self.state, self.paths, environment or {}, self.build)
+        self.checks = Checks(self.state, self.paths, environment or {}, self.build, overrides or {})
 
     def paths(self) -> list[Path]:
         managed = budgets_file(self.state)
@@ -89,3 +91,11 @@ def test_references_are_resolved_as_they_will_be(tmp_path: Path) -> None:
 def test_files_are_those_of_the_start_without_what_is_managed(world: World) -> None:
     manage(world, "kept")
     assert world.checks.read_files() == [(str(world.file), FILE)]
+
+
+def test_what_the_command_line_overrides_is_not_judged_as_the_file_has_it(tmp_path: Path) -> None:
+    world = World(tmp_path, overrides={"listen": "127.0.0.1:9000"})
+    world.file.write_bytes(FILE + b"listen: nonsense\n")
+    assert world.checks.budget(budget("new")) == []
+    assert world.built[-1].listen == "127.0.0.1:9000"
+    assert world.checks.document(b"listen: nonsense\n").errors == ()
