@@ -9,7 +9,6 @@ import platform
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-import msgspec
 from litestar import HttpMethod, Litestar, MediaType, Request, Response, route
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -17,6 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gatewright import __version__
 from gatewright.control.admin.gate import PREFIX
+from gatewright.control.admin.problems import MEDIA_TYPE, Problem
 from gatewright.control.health import Readiness, judge
 from gatewright.control.metrics import Exposition
 from gatewright.core.messages import Status
@@ -75,14 +75,16 @@ def with_admin(app: ASGIApp, admin: Callable[[], ASGIApp | str]) -> ASGIApp:
 
 
 async def _send_unavailable(send: Send, reason: str) -> None:
-    body = msgspec.json.encode({"type": "about:blank", "status": 503, "title": "Unavailable", "detail": reason})
+    problem = Problem("unavailable", reason)
+    body = problem.body()
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
         (b"retry-after", b"1"),
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gatewright import __version__
-from gatewright.control.app import build_app
+from gatewright.control.app import build_app, with_admin
 from gatewright.control.metrics import Exposition
 from gatewright.core.messages import Status
 
@@ -111,3 +111,19 @@ def test_a_defect_is_an_opaque_500() -> None:
         answer = client.get("/metrics")
     assert answer.status_code == 500
     assert "secret" not in answer.text
+
+
+def test_while_there_is_no_admin_api_the_problem_has_the_form_of_all_others() -> None:
+    plain = build_app(lambda: READY, Exposition(Empty()))
+    both = TestClient(with_admin(plain, lambda: "the database is not open yet"))
+    answer = both.get("/admin/v1/keys")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json() == {
+        "type": "urn:gatewright:problem:unavailable",
+        "title": "The admin API cannot answer now",
+        "status": 503,
+        "detail": "the database is not open yet",
+    }
+    assert both.get("/livez").status_code == 200
