@@ -23,12 +23,6 @@ LATEST: Final = 253_402_300_799
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def check_path(path: str) -> str:
-    """A consumer's path, `organisation/team/application`. Raises Unacceptable."""
-    _raise("the consumer is not acceptable", _path_errors(path))
-    return path
-
-
 def check_key(
     path: str, name: str, scopes: Scopes, expires_at: int | None, now: float, *, is_new: bool = True
 ) -> Scopes:
@@ -43,7 +37,7 @@ def check_key(
 
 def check_consumer(path: str, name: str) -> None:
     """Raises Unacceptable with every error."""
-    _raise("the consumer is not acceptable", [*_path_errors(path), *_name_errors(name)])
+    _raise("the consumer is not acceptable", [*_path_errors(path, "path"), *_name_errors(name)])
 
 
 def is_plain(text: str) -> bool:
@@ -51,12 +45,12 @@ def is_plain(text: str) -> bool:
     return text.isprintable()
 
 
-def _path_errors(path: str) -> Iterator[ConfigError]:
+def _path_errors(path: str, field: str = "consumer") -> Iterator[ConfigError]:
     segments = path.split("/")
     if len(segments) != 3:
-        yield ConfigError("consumer", "must be organisation/team/application, as in acme/search/indexer")
+        yield ConfigError(field, "must be organisation/team/application, as in acme/search/indexer")
     elif not all(_SEGMENT.fullmatch(segment) and segment.strip(".") for segment in segments):
-        yield ConfigError("consumer", "may hold letters, digits and . _ - only, 1 to 128 in each of its three parts")
+        yield ConfigError(field, "may hold letters, digits and . _ - only, 1 to 128 in each of its three parts")
 
 
 def _name_errors(name: str) -> Iterator[ConfigError]:

@@ -1,6 +1,6 @@
 import pytest
 
-from gatewright.control.key_rules import check_consumer, check_key, check_path, is_plain
+from gatewright.control.key_rules import check_consumer, check_key, is_plain
 from gatewright.control.refusals import Unacceptable
 from gatewright.core.consumer import Scopes
 
@@ -9,7 +9,8 @@ PATH = "acme/search/indexer"
 
 @pytest.mark.parametrize("path", [PATH, "a/b/c", "A.b-c_/9/..x", f"{'x' * 128}/b/c"])
 def test_paths_of_three_names_are_taken(path: str) -> None:
-    assert check_path(path) == path
+    check_consumer(path, "")
+    check_key(path, "", Scopes(), None, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +35,13 @@ def test_paths_of_three_names_are_taken(path: str) -> None:
     ],
 )
 def test_other_paths_are_refused(path: str) -> None:
-    with pytest.raises(Unacceptable, match="consumer"):
-        check_path(path)
-    with pytest.raises(Unacceptable, match="consumer"):
+    with pytest.raises(Unacceptable) as of_key:
+        check_key(path, "", Scopes(), None, 100.0)
+    with pytest.raises(Unacceptable) as of_consumer:
         check_consumer(path, "")
+    # Each is told at the member that the admin API calls it by.
+    assert [error.path for error in of_key.value.errors] == ["consumer"]
+    assert [error.path for error in of_consumer.value.errors] == ["path"]
 
 
 @pytest.mark.parametrize(
