@@ -241,7 +241,7 @@ def _csv_line(row: dict[str, str], number: int) -> Stated:
         value("model", str),
         value("input_tokens", _csv_count),
         value("output_tokens", _csv_count),
-        value("cost_usd", lambda text: Decimal(_MONEY.sub("", text))),
+        value("cost_usd", lambda text: _csv_number(_MONEY.sub("", text))),
     )
 
 
@@ -252,9 +252,16 @@ def _csv_day(text: str) -> date:
     return (at if at.tzinfo is None else at.astimezone(UTC)).date()
 
 
+def _csv_number(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(text)
+    return number
+
+
 def _csv_count(text: str) -> int:
     """A whole number; exports of spreadsheets write `1,200` and `1200.0`."""
-    number = Decimal(text.replace(",", ""))
+    number = _csv_number(text.replace(",", ""))
     if number != number.to_integral_value():
         raise ValueError(text)
     return int(number)

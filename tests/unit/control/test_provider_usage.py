@@ -90,6 +90,8 @@ def test_a_csv_file_has_its_own_names_and_ways_to_write() -> None:
         ("csv", b"day,cost_usd\nyesterday,1\n", "line 2: day is 'yesterday'"),
         ("csv", b"day,input_tokens\n2026-11-01,1.5\n", "line 2: input_tokens is '1.5'"),
         ("csv", b"day,cost_usd\n2026-11-01,much\n", "line 2: cost_usd is 'much'"),
+        ("csv", b"day,cost_usd\n2026-11-01,NaN\n", "line 2: cost_usd is 'NaN'"),
+        ("csv", b"day,input_tokens\n2026-11-01,Infinity\n", "line 2: input_tokens is 'Infinity'"),
         ("csv", b"\xff\xfe", "no CSV file"),
     ],
 )
