@@ -9,6 +9,7 @@ it was asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
@@ -271,10 +272,20 @@ class RedisLink:
         except self._errors as error:
             if not self._is_closed:
                 self._on_change(False, _describe(error))
+                await self._forget_connections()
             return False
         self.is_up = True
         self._on_change(True, "")
         return True
+
+    async def _forget_connections(self) -> None:
+        """Close those that are idle, so that the next probe looks the name up again.
+
+        After a fail-over the server of before may still be there, as a replica, and refuse every write for ever.
+        """
+        with contextlib.suppress(*self._errors):
+            async with asyncio.timeout(PROBE_S):
+                await self._client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _is_unknown(reply: object) -> bool:

@@ -30,6 +30,20 @@ class Client:
         self.error: Exception | None = None
         self.probe_error: Exception | None = None
         self.probes = 0
+        self.forgotten = 0
+        """How often idle connections were closed."""
+        self.is_promoted = False
+        """Whether another server has become the primary: connections of before go to a replica."""
+
+    @property
+    def connection_pool(self) -> Client:
+        return self
+
+    async def disconnect(self, *, inuse_connections: bool) -> None:
+        assert not inuse_connections
+        self.forgotten += 1
+        if self.is_promoted:
+            self.error = self.probe_error = None
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
         assert not transaction
@@ -222,6 +236,19 @@ def test_whatever_goes_wrong_the_calls_fail_and_the_server_is_probed(error: Exce
         bench.call(2)
         await bench.until(lambda: len(bench.heard) == 2)
         assert bench.heard[1] == "2: 2"
+
+    run(test)
+
+
+def test_after_a_fail_over_connections_are_made_anew() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.link.open()
+        bench.client.error = bench.client.probe_error = ReadOnlyError("You can't write against a read only replica.")
+        bench.client.is_promoted = True
+        bench.call(1)
+        await bench.until(lambda: bool(bench.heard))
+        await bench.until(lambda: bench.link.is_up)
+        assert bench.client.forgotten == 1
 
     run(test)
 
