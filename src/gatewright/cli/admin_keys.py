@@ -9,18 +9,13 @@ import typer
 
 from gatewright.cli.administering import changing, command_actor, parse_expiry, show_time, told, unix_now
 from gatewright.cli.database import Config, Json, State, opened
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.admin_keys import AdminKey, AdminKeys, Role
 from gatewright.store.secrets_file import read_or_create_secret
 
-app = typer.Typer(
-    help="Keys for the admin API: make, list and revoke them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("Keys for the admin API: make, list and revoke them.")
 _NO_SECRET: Final = b"\0" * 32
 """For what only reads: nothing is digested."""
 

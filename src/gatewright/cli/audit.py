@@ -11,19 +11,14 @@ import typer
 from gatewright.cli.administering import show_time
 from gatewright.cli.database import Config, Json, State, opened
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_failure, print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.audit import MAX_PAGE, Filter, Head, Record, list_records
 from gatewright.control.audit import verify as verify_log
 from gatewright.control.usage import parse_when
 
-app = typer.Typer(
-    help="The log of administrative changes: list it, or check that nobody altered it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("The log of administrative changes: list it, or check that nobody altered it.")
 _HEAD: Final = re.compile(r"([1-9]\d{0,17}):([0-9a-f]{64})")
 _US: Final = 1_000_000
 

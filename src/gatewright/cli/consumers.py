@@ -14,17 +14,14 @@ from msgspec import UNSET, UnsetType
 from gatewright.cli.administering import changing, command_actor, show_time, told, unix_now
 from gatewright.cli.database import Config, Json, State, opened
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.actor import Actor
 from gatewright.control.consumers import MAX_PAGE, Consumers, ManagedConsumer
 
-app = typer.Typer(
-    help="Consumers: give an application a name and details, suspend all its keys at once, or remove it with them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = command_group(
+    "Consumers: give an application a name and details, suspend all its keys at once, or remove it with them."
 )
 
 Consumer = Annotated[str, typer.Argument(metavar="CONSUMER", help="organisation/team/application")]

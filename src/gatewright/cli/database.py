@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.loading import read_files
 from gatewright.cli.output import print_json, print_line
 from gatewright.cli.state import default_state_dir, has_database_elsewhere, running_state_dirs, state_root
@@ -19,13 +20,7 @@ from gatewright.config.database import Database
 from gatewright.config.problems import InvalidConfig
 from gatewright.store.database import FILE, UnusableDatabase, migrate, open_database, status
 
-app = typer.Typer(
-    help="The database of keys, budgets and the ledger: SQLite in the state directory, or PostgreSQL.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("The database of keys, budgets and the ledger: SQLite in the state directory, or PostgreSQL.")
 
 Config = Annotated[
     Path | None,

@@ -22,6 +22,7 @@ from gatewright.cli.administering import (
     unix_now,
 )
 from gatewright.cli.database import Config, Json, State, opened
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.actor import Actor
@@ -29,12 +30,8 @@ from gatewright.control.keys import MAX_PAGE, Key, KeyChange, KeyFilter, Keys, M
 from gatewright.core.consumer import Scopes
 from gatewright.store.secrets_file import read_or_create_secret
 
-app = typer.Typer(
-    help="API keys for applications: make, list, narrow, suspend, revoke and rotate them. No reload is needed.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = command_group(
+    "API keys for applications: make, list, narrow, suspend, revoke and rotate them. No reload is needed."
 )
 
 

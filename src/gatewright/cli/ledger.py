@@ -9,6 +9,7 @@ import typer
 
 from gatewright.cli.database import Config, Json, State, opened, place
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_failure, print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.ledger_verify import Backlog, Report, backlog
@@ -17,12 +18,8 @@ from gatewright.control.ledger_verify import verify as verify_ledger
 JOURNALS: Final = "journal"
 """The directory of the journals in a state directory."""
 
-app = typer.Typer(
-    help="The record of what every exchange used and cost: check that it is whole, see how far the booking is.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = command_group(
+    "The record of what every exchange used and cost: check that it is whole, see how far the booking is."
 )
 
 

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.minilm import write_gguf
 from gatewright.cli.models_dir import models_dir, remember_models_dir
 from gatewright.cli.output import print_json, print_line
@@ -92,10 +93,9 @@ WEIGHTS: Final[Mapping[str, Weights]] = {
 }
 """By the name under which the model is published."""
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Local models: fetch their weights, see what is there.\n\n"
-    "The engine is llama.cpp, installed with: pip install 'gatewright[local]'",
+app = command_group(
+    "Local models: fetch their weights, see what is there.\n\n"
+    "The engine is llama.cpp, installed with: pip install 'gatewright[local]'"
 )
 
 

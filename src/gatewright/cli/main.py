@@ -15,6 +15,7 @@ from typing import Final
 import typer
 
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_config_errors, print_failure
 from gatewright.config.problems import InvalidConfig
 
@@ -55,14 +56,7 @@ Exit codes: 0 done; 1 could not be carried out; 2 the command line or the config
 
 def build_app(names: Sequence[str] | None = None) -> typer.Typer:
     """The command line with the named commands, or with all of them."""
-    app = typer.Typer(
-        name="gatewright",
-        help=HELP,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = command_group(HELP, name="gatewright")
     # Without a callback, Typer runs a sole command directly instead of expecting its name.
     app.callback()(lambda: None)
     for name, place in COMMANDS:

@@ -14,6 +14,7 @@ import typer
 from gatewright.cli.administering import changing, command_actor, show_time, unix_now
 from gatewright.cli.database import Config, Json, State, place
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
 from gatewright.control.audit import append
@@ -21,13 +22,7 @@ from gatewright.pipeline.gateway_tokens import decode_token, end_of, parse_id, s
 from gatewright.server.signing_keys import SigningKey, SigningKeys, UnusableSigningKeys
 from gatewright.store.revoked_tokens import DIRECTORY, RevokedTokens, UnusableRevocations
 
-app = typer.Typer(
-    help="Gateway tokens (`identity.tokens`): revoke them, and rotate the keys that sign them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("Gateway tokens (`identity.tokens`): revoke them, and rotate the keys that sign them.")
 
 
 @app.command("revoke")

@@ -14,6 +14,7 @@ import typer
 
 from gatewright.cli.database import Config, Json, State, opened
 from gatewright.cli.exits import Exit, Failure
+from gatewright.cli.groups import command_group
 from gatewright.cli.output import is_terminal, print_json, print_note
 from gatewright.cli.reconcile import reconcile
 from gatewright.cli.tables import print_table
@@ -31,11 +32,7 @@ from gatewright.control.usage import (
 )
 from gatewright.store.tables import TOKEN_COLUMNS
 
-app = typer.Typer(
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group(no_args_is_help=False)
 app.command("reconcile")(reconcile)
 
 
