@@ -26,7 +26,7 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.grant import Grant
 from gatewright.store.leases import GIVEN_BACK_S
 from gatewright.store.redis_events import Happening
-from gatewright.store.redis_link import PROBE_S
+from gatewright.store.redis_link import PROBE_S, Call
 from gatewright.store.redis_scripts import BOOK, SCRIPTS
 from gatewright.testing.clock import FakeClock
 
@@ -350,6 +350,7 @@ def test_a_batch_that_is_sent_again_is_counted_once(server: Valkey) -> None:
         async with replicas_of(server.url, 1) as ([replica], _):
             allowance = budget(100)
             sent: list[Any] = []
+            heard: list[bytes] = []
             call = replica._link.call
 
             def lose_the_answer(this: Any) -> None:
@@ -368,6 +369,12 @@ def test_a_batch_that_is_sent_again_is_counted_once(server: Valkey) -> None:
             books = [c for c in sent if c.script is BOOK]
             assert [c.arguments[1] for c in books[:2]] == [books[0].arguments[1]] * 2, "the same batch"
             assert await answer_of(replica.used([allowance])) == [20]
+            replica.settle(await answer_of(replica.reserve([allowance], [5])), [5])
+            await until(lambda: not replica.is_owing)
+            call(Call(BOOK, books[0].keys, books[0].arguments, heard.append, lambda: heard.append(b"")))
+            await until(lambda: bool(heard))
+            assert heard != [b""]
+            assert await answer_of(replica.used([allowance])) == [25], "held up until the next was booked"
 
     asyncio.run(run())
 

@@ -128,7 +128,7 @@ class RedisCounters:
         """What a batch or several are being sent of."""
         self._batch: tuple[int, list[Row]] | None = None
         """The batch on its way, or the one to be sent again."""
-        self._is_sent = False
+        self._is_sent = self._is_repeated = False
         self._epoch = self._booked_epoch = 0
         """How often what was owed has been taken to be sent, and the last of these that is booked."""
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -241,7 +241,6 @@ class RedisCounters:
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         shape = self._shape(allowance)
-
         arguments: list[Argument] = [render_clock(self._given_us()), shape.ends_at_us, amount]
         call = Call(
             RAISE,
@@ -491,20 +490,23 @@ class RedisCounters:
             del self._sending[: len(rows)]
             self._number += 1
             self._batch = (self._number, rows)
+            self._is_repeated = False
         number, rows = self._batch
         keys = [f"{{{self._prefix}}}:replica:{self._name}", f"{{{self._prefix}}}:generation"]
         keys += [row.shape.name for row in rows]
         arguments = [render_clock(self._given_us()), *render_book(number, self._mark(number), rows)]
         self._is_sent = True
-        call = Call(BOOK, keys, arguments, lambda answer: self._booked(answer, call), self._not_booked)
+        is_first = not self._is_repeated
+        call = Call(BOOK, keys, arguments, lambda answer: self._booked(answer, call, is_first), self._not_booked)
         call.on_late = call.on_reply
         self._link.call(call)
 
-    def _booked(self, answer: bytes, call: Call) -> None:
-        booked = parse_booked(answer)
-        self._set_clock(booked.now_us, call)
+    def _booked(self, answer: bytes, call: Call, is_first: bool) -> None:
         if self._batch is None or call.arguments[1] != self._batch[0]:
             return  # a late answer to what was sent again since
+        booked = parse_booked(answer)
+        if is_first:  # or it may only repeat an answer, with the time that it was then
+            self._set_clock(booked.now_us, call)
         number, rows = self._batch
         self._batch = None
         self._is_sent = False
@@ -522,6 +524,7 @@ class RedisCounters:
     def _not_booked(self) -> None:
         # The batch stays, and is sent again with its number when the server is back.
         self._is_sent = False
+        self._is_repeated = True
 
     def _mark(self, number: int) -> str:
         """What a server without data is marked with, by the batch that finds it so."""

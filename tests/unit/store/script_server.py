@@ -77,7 +77,7 @@ class ScriptServer:
 
     def _book(self, now_us: int, keys: Sequence[str], arguments: Sequence[Any]) -> bytes:
         number, mark_of_server = arguments[:2]
-        if keys[0] in self.batches and self.batches[keys[0]][0] == number:
+        if keys[0] in self.batches and self.batches[keys[0]][0] >= number:
             return self.batches[keys[0]][1]
         self.generation = self.generation or mark_of_server
         reply = []

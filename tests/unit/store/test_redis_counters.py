@@ -139,6 +139,36 @@ def test_a_batch_whose_answer_is_lost_is_sent_again_and_counted_once() -> None:
     run(test)
 
 
+def test_an_answer_that_is_repeated_does_not_set_the_clock_back() -> None:
+    async def test(replica: Replica, clock: FakeClock) -> None:
+        grant = await replica.grant([SLIDING], [60])
+        replica.link.is_slow = True
+        replica.settle(grant, [50])
+        replica.link.lose_answers()
+        replica.counters.change(False, "gone")
+        clock.advance(30.0)
+        replica.link.is_slow = False
+        replica.go(True)
+        assert not replica.counters.is_owing
+        assert abs(replica.counters._now_us() - clock() * 1e6) < 1e6
+
+    run(test)
+
+
+def test_a_batch_that_arrives_again_behind_the_next_is_counted_once() -> None:
+    async def test(replica: Replica, _: FakeClock) -> None:
+        first, second = [await replica.grant([BUDGET], [20]) for _ in range(2)]
+        replica.settle(first, [10])
+        batch = replica.link.calls[-1]
+        replica.settle(second, [20])
+        replica.server.run(batch)
+        assert await replica.used(BUDGET) == [30]
+        batch.reply(replica.server.run(batch))
+        assert await replica.used(BUDGET) == [30]
+
+    run(test)
+
+
 def test_a_reservation_whose_answer_is_lost_frees_by_itself() -> None:
     async def test(replica: Replica, clock: FakeClock) -> None:
         replica.link.is_slow = True
