@@ -10,9 +10,11 @@ from gatewright.pipeline.facts import FACTS, facts_of
 
 By = Literal["consumer", "organisation", "team", "user", "key", "issuer", "model", "consumer_and_model", "all"]
 """Each application, organisation, team, end user, key, identity provider or model has its own; each pair of consumer
-and model; or everybody has one together."""
+and model; or everybody has one together. Who has no key with an id counts by `key` as its consumer."""
 
 _UNKNOWN: Final = "(unknown)"
+_VOUCHED_FOR: Final = ("jwt:", "introspection", "certificate")
+"""How `Consumer.key_id` begins where there is no key: many consumers have the same, and must not share for that."""
 
 
 class Grouping:
@@ -49,7 +51,8 @@ class Grouping:
             case "user":
                 return f"{path}:{x.user}"
             case "key":
-                return x.consumer.key_id or path
+                key = x.consumer.key_id
+                return path if not key or key.startswith(_VOUCHED_FOR) else key
             case "issuer":
                 return x.consumer.issuer
             case "model":

@@ -43,8 +43,9 @@ def test_a_path_of_one_level_is_its_own_team_and_organisation() -> None:
     assert [Grouping(by).name(exchange("anonymous")) for by in ("organisation", "team")] == ["anonymous"] * 2
 
 
-def test_a_key_of_the_configuration_counts_for_its_consumer() -> None:
-    assert Grouping("key").name(exchange(consumer=Consumer("acme/a"))) == "acme/a"
+@pytest.mark.parametrize("key_id", ["", "jwt:corp", "introspection", "certificate"])
+def test_who_has_no_key_with_an_id_counts_for_its_consumer(key_id: str) -> None:
+    assert Grouping("key").name(exchange(consumer=Consumer("acme/a", key_id))) == "acme/a"
 
 
 @pytest.mark.parametrize(
