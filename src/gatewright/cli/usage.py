@@ -29,8 +29,8 @@ from gatewright.control.usage import (
     UsageRow,
     parse_when,
     report_usage,
+    rows_of,
 )
-from gatewright.store.tables import TOKEN_COLUMNS
 
 app = command_group(no_args_is_help=False)
 app.command("reconcile")(reconcile)
@@ -152,12 +152,7 @@ def print_as_json(report: UsageReport) -> None:
 
 def print_csv(report: UsageReport) -> None:
     """Every number of every row, without a total."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    counts = ("exchanges", "failed", "attempts", "estimated", "unpriced")
-    writer.writerow([*report.by, *counts, *TOKEN_COLUMNS, "cost_usd"])
-    for row in report.rows if report.by else [report.total]:
-        tokens = [row.tokens.get(name, 0) for name in TOKEN_COLUMNS]
-        writer.writerow([*row.of.values(), *(getattr(row, name) for name in counts), *tokens, row.cost_usd])
+    csv.writer(sys.stdout, lineterminator="\n").writerows(rows_of(report))
 
 
 def notes(report: UsageReport) -> list[str]:

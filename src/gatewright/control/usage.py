@@ -10,7 +10,7 @@ count where they were used. Money is exact to the femto-dollar.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -108,6 +108,15 @@ def report_usage(engine: Engine, query: UsageQuery) -> UsageReport:
             everything = found
     rows = [_usage_row(query.by, row) for row in found[: query.limit]]
     return UsageReport(query.by, _hour_text(since), _hour_text(until), rows, _total(everything), is_cut)
+
+
+def rows_of(report: UsageReport) -> Iterator[list[str | int]]:
+    """A report as the rows of a CSV file, header first: every number, and the total only where it is all there is."""
+    yield [*report.by, *_COUNTS, *TOKEN_COLUMNS, "cost_usd"]
+    for row in report.rows if report.by else [report.total]:
+        counts = [getattr(row, name) for name in _COUNTS]
+        tokens = [row.tokens.get(name, 0) for name in TOKEN_COLUMNS]
+        yield [*(row.of[name] for name in report.by), *counts, *tokens, row.cost_usd]
 
 
 def parse_when(text: str, now: datetime) -> int:

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import column, create_engine, literal, select
 
-from gatewright.control.usage import UsageQuery, exact_usd, matches, parse_when, report_usage
+from gatewright.control.usage import (
+    UsageQuery,
+    UsageReport,
+    UsageRow,
+    exact_usd,
+    matches,
+    parse_when,
+    report_usage,
+    rows_of,
+)
 from gatewright.store.database import migrate, open_database
 
 
@@ -79,3 +88,19 @@ def test_no_range_ends_behind_the_last_character() -> None:
 def test_a_report_can_be_made_through_a_read_only_engine(tmp_path: Path) -> None:
     migrate(open_database(None, tmp_path))
     assert report_usage(open_database(None, tmp_path, read_only=True), UsageQuery(by=("day",))).rows == []
+
+
+def test_a_total_is_a_row_only_where_it_is_all_there_is() -> None:
+    def row(count: int, **of: str) -> UsageRow:
+        return UsageRow(of, count, 0, 0, 0, 0, {"input_total": 7}, "0.5")
+
+    def named(report: UsageReport) -> list[dict[str, str | int]]:
+        header, *rows = rows_of(report)
+        return [dict(zip(map(str, header), cells, strict=True)) for cells in rows]
+
+    (told_apart,) = named(UsageReport(("model",), None, None, [row(1, model="m")], row(2), True))
+    assert (told_apart["model"], told_apart["exchanges"], told_apart["input_total"]) == ("m", 1, 7)
+    assert (told_apart["output_total"], told_apart["cost_usd"]) == (0, "0.5")
+    (all_there_is,) = named(UsageReport((), None, None, [row(2)], row(2), False))
+    assert all_there_is["exchanges"] == 2
+    assert named(UsageReport((), None, None, [], row(0), False)) == [all_there_is | {"exchanges": 0}]

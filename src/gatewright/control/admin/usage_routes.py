@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Response, Router, get
@@ -16,15 +15,13 @@ from gatewright.control.admin.problems import Problem
 from gatewright.control.admin.services import Services
 from gatewright.control.admin_keys import Role
 from gatewright.control.focus import write_focus
-from gatewright.control.usage import Dimension, Order, UsageQuery, UsageReport, UsageRow, report_usage
-from gatewright.store.tables import TOKEN_COLUMNS
+from gatewright.control.usage import Dimension, Order, UsageQuery, UsageReport, report_usage, rows_of
 
 _LATEST: Final = 253_402_214_400
 """The last day of the year 9999: rounded up to its hour, a time must still be a date."""
 _PATTERN: Final = "; all that begin so with a `*` at the end"
 _CSV: Final = "text/csv"
 MAX_EXPORT_CHARACTERS: Final = 32 * 1024 * 1024
-_COUNTS: Final = ("exchanges", "failed", "attempts", "estimated", "unpriced")
 
 
 def _name(what: str) -> Any:
@@ -87,7 +84,9 @@ def report(
         return Response(export.getvalue(), media_type=_CSV)
     found = report_usage(services.engine, query)
     if format_ == "csv":
-        return Response(_csv(query.by, found.rows), media_type=_CSV)
+        text = io.StringIO()
+        csv.writer(text).writerows(rows_of(found))
+        return Response(text.getvalue(), media_type=_CSV)
     return Response(found)
 
 
@@ -103,14 +102,3 @@ class _Bounded(io.StringIO):
                 "unacceptable", "this is too much for one answer; ask for fewer days, or take `gatewright usage`"
             )
         return super().write(text)
-
-
-def _csv(by: Sequence[str], rows: Sequence[UsageRow]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*by, *_COUNTS, *TOKEN_COLUMNS, "cost_usd"])
-    for row in rows:
-        counts = [getattr(row, name) for name in _COUNTS]
-        tokens = [row.tokens.get(name, 0) for name in TOKEN_COLUMNS]
-        writer.writerow([*(row.of[name] for name in by), *counts, *tokens, row.cost_usd])
-    return text.getvalue()
