@@ -16,9 +16,9 @@ from gatewright.control.admin.parameters import (
     Limit,
     Since,
     Until,
+    cut,
     needs,
     parse_cursor,
-    render_cursor,
     responses,
     text,
 )
@@ -94,8 +94,8 @@ def list_changes(
     """Every administrative change, by whatever way it was made."""
     chosen = Filter(subject=subject, action=action, actor=by, since_us=since_us or None, until_us=until_us)
     found = list_records(services.engine, chosen, before=parse_cursor(cursor, int), limit=limit + 1)
-    more = render_cursor(found[limit - 1].number) if len(found) > limit else None
-    return ChangePage([_change(record) for record in found[:limit]], more)
+    page, more = cut(found, limit, lambda record: record.number)
+    return ChangePage([_change(record) for record in page], more)
 
 
 @get(

@@ -12,9 +12,9 @@ from gatewright.config.documents import Selector
 from gatewright.control.admin.parameters import (
     Cursor,
     Limit,
+    cut,
     needs,
     parse_cursor,
-    render_cursor,
     responses,
 )
 from gatewright.control.admin.services import Acting, AdminServices, Services
@@ -68,9 +68,9 @@ class BudgetPage(Struct, frozen=True):
 @get("/", operation_id="listBudgets", summary="List the budgets kept here", responses=responses(), sync_to_thread=True)
 def list_budgets(services: Services, limit: Limit = 50, cursor: Cursor = "") -> BudgetPage:
     """Budgets of the configuration are not among them: read those there."""
-    budgets = services.budgets.list(after=parse_cursor(cursor, str) or "", limit=limit + 1)
-    more = render_cursor(budgets[limit - 1].policy.name) if len(budgets) > limit else None
-    return BudgetPage([_view(services, budget) for budget in budgets[:limit]], more)
+    found = services.budgets.list(after=parse_cursor(cursor, str) or "", limit=limit + 1)
+    page, more = cut(found, limit, lambda budget: budget.policy.name)
+    return BudgetPage([_view(services, budget) for budget in page], more)
 
 
 @get("/{name:str}", operation_id="getBudget", summary="Read a budget", responses=responses(404), sync_to_thread=True)

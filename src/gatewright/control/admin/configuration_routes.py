@@ -14,9 +14,9 @@ from gatewright.control.admin.parameters import (
     PLAIN,
     Cursor,
     Limit,
+    cut,
     needs,
     parse_cursor,
-    render_cursor,
     responses,
 )
 from gatewright.control.admin.problems import Problem, Reason, reasons_of
@@ -150,8 +150,7 @@ def validate_configuration(services: Services, data: JSONBody[Candidate]) -> Fin
 def list_versions(services: Services, limit: Limit = 50, cursor: Cursor = "") -> VersionPage:
     """Every configuration that was applied here, without its text."""
     found = services.configurations.versions(before=parse_cursor(cursor, int), limit=limit + 1)
-    more = render_cursor(found[limit - 1].version) if len(found) > limit else None
-    return VersionPage(found[:limit], more)
+    return VersionPage(*cut(found, limit, lambda version: version.version))
 
 
 @get(

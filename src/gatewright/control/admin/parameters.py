@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -91,6 +92,15 @@ def _query_name(name: str, definition: object) -> str | None:
     if isinstance(definition, HeaderParameter):
         return None
     return (isinstance(definition, QueryParameter) and definition.name) or name
+
+
+def cut(found: list[T], limit: int, place: Callable[[T], Any]) -> tuple[list[T], str | None]:
+    """The items of a page and its `next_cursor`, of what was found when one more than the limit was asked for.
+
+    `place` gives what the next page goes on behind.
+    """
+    page = found[:limit]
+    return page, render_cursor(place(page[-1])) if len(found) > limit else None
 
 
 def render_cursor(place: Any) -> str:

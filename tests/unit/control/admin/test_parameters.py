@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.control.admin_api import AdminApi
 
-from gatewright.control.admin.parameters import PLAIN, parse_cursor, render_cursor, responses
+from gatewright.control.admin.parameters import PLAIN, cut, parse_cursor, render_cursor, responses
 from gatewright.control.admin.problems import Problem, ProblemDetails
 from gatewright.control.exchanges import Place
 
@@ -54,3 +54,9 @@ def test_every_failure_is_declared_with_its_kinds() -> None:
 )
 def test_an_unknown_parameter_is_refused(api: AdminApi, query: str, status: int) -> None:
     assert api.ask("GET", f"/budgets?{query}")[0] == status
+
+
+@pytest.mark.parametrize(("count", "page", "behind"), [(0, [], None), (2, [0, 1], None), (3, [0, 1], 10)])
+def test_a_page_is_cut_from_what_was_found(count: int, page: list[int], behind: int | None) -> None:
+    items, cursor = cut(list(range(count)), 2, lambda item: item * 10)
+    assert (items, parse_cursor(cursor or "", int)) == (page, behind)
