@@ -81,7 +81,6 @@ class AdminApi:
                 self.engine, check=check_document, apply=self._apply, read_files=read_files, now=self.clock
             ),
             log=Log("control", stream=self.log, as_json=True),
-            now=self.clock,
             monotonic=monotonic or self.clock,
             allowed_hosts=allowed_hosts,
         )

@@ -181,7 +181,6 @@ class Administration:
                 now=_unix_s,
             ),
             log=self._log,
-            now=_unix_s,
             monotonic=time.monotonic,
             allowed_hosts=tuple(self._document.admin_hosts),
             ledger_status=self._ledger.status,

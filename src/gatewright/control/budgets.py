@@ -146,11 +146,6 @@ class Budgets:
             raise Unacceptable("the budget has errors; nothing was changed", own)
 
 
-def as_policies(budgets: Sequence[ManagedBudget]) -> list[dict[str, Any]]:
-    """The budgets as entries for `policies`, in the order of their names; references are not resolved."""
-    return [{"filter": "budget", **_stored(budget.policy)} for budget in budgets]
-
-
 def _absent(name: str) -> NotFound:
     return NotFound(f"there is no budget `{name}` here; one of the configuration is changed there")
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine
 from tests.control.admin_api import check_budget
 
-from gatewright.config.documents import Policy, Selector
+from gatewright.config.documents import Selector
 from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
-from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending, as_policies
+from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revision
@@ -101,15 +101,6 @@ def test_pages_go_by_name(budgets: Budgets) -> None:
         budgets.create(ME, policy(name))
     assert [budget.policy.name for budget in budgets.list(limit=2)] == ["a", "b"]
     assert [budget.policy.name for budget in budgets.list(after="b", limit=2)] == ["c"]
-
-
-def test_budgets_become_policies_of_their_filter(budgets: Budgets) -> None:
-    budgets.create(ME, policy("b", webhook="${env:HOOK}"))
-    budgets.create(ME, policy("a"))
-    first, second = (msgspec.convert(entry, Policy) for entry in as_policies(budgets.list()))
-    assert (first.filter, first.name, second.name) == ("budget", "a", "b")
-    assert first.on.consumers == ["acme/*"]
-    assert second.config["webhook"] == "${env:HOOK}", "references are resolved where the document is served"
 
 
 @pytest.mark.parametrize(("ends_at", "shown"), [(1_800_000_000.0, 1_800_000_000), (float("inf"), None)])

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from tests.control.admin_api import GOOD, check_budget, check_document
 
-from gatewright.config.documents import Selector
+from gatewright.config.documents import Policy, Selector
 from gatewright.control import managed_files
 from gatewright.control.actor import Actor
 from gatewright.control.budgets import BudgetPolicy, Budgets
@@ -57,10 +57,13 @@ def test_budgets_are_written_as_policies_whenever_they_change(database: Engine, 
     files = ManagedFiles(database, tmp_path)
     assert not files.poll_once()
     assert not budgets_file(tmp_path).exists()
-    budgets.create(ME, policy("weekly"))
+    budgets.create(ME, BudgetPolicy(name="weekly", config={"usd": 10.0, "webhook": "${env:HOOK}"}))
     budgets.create(ME, policy("monthly"))
     assert files.poll_once()
-    assert [(one["filter"], one["name"]) for one in kept(tmp_path)] == [("budget", "monthly"), ("budget", "weekly")]
+    monthly, weekly = (msgspec.convert(one, Policy) for one in kept(tmp_path))
+    assert (monthly.filter, monthly.name, weekly.name) == ("budget", "monthly", "weekly")
+    assert monthly.on.consumers == ["acme/*"]
+    assert weekly.config["webhook"] == "${env:HOOK}", "references are resolved where the document is served"
     assert not files.poll_once(), "nothing has changed"
     budgets.replace(ME, policy("weekly", 99.0))
     assert files.poll_once()

@@ -32,8 +32,6 @@ class AdminServices(Struct, frozen=True, kw_only=True):
     configurations: Configurations
     log: Log
     """Where causes of failures go."""
-    now: Callable[[], float]
-    """Unix seconds."""
     monotonic: Callable[[], float]
     """Seconds that never run backwards."""
     allowed_hosts: tuple[str, ...] = ()
