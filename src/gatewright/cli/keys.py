@@ -156,12 +156,9 @@ def change(
     """
     expires_at: int | UnsetType | None = UNSET if expires is None else parse_expiry(expires, unix_now())
     given = {"models": _split(models), "surfaces": _split(surfaces), "networks": _split(networks)}
-    given_scopes = {field: entries for field, entries in given.items() if entries is not None}
+    lists = {field: entries for field, entries in given.items() if entries is not None}
+    wanted = KeyChange(name=UNSET if name is None else name, lists=lists, expires_at=expires_at)
     with _changing(config, state) as keys:
-        scopes: Scopes | UnsetType = UNSET
-        if given_scopes:
-            scopes = msgspec.structs.replace(keys.get(named).scopes, **given_scopes)
-        wanted = KeyChange(name=UNSET if name is None else name, scopes=scopes, expires_at=expires_at)
         key = keys.change(command_actor(), named, wanted)
     _print_key(key, json)
 

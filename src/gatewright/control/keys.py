@@ -7,7 +7,7 @@ the audit log and a higher revision of `keys`, by which `control.key_projection`
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -91,6 +91,8 @@ class KeyChange(Struct, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     scopes: Scopes | UnsetType = UNSET
+    lists: Mapping[str, tuple[str, ...]] = {}
+    """Of the scopes those that change (`models`), where the others stay as they are by then."""
     expires_at: int | UnsetType | None = UNSET
 
 
@@ -164,6 +166,7 @@ class Keys:
                 raise Conflict(f"the key {before.id} was revoked; that is for good")
             name = before.name if change.name is UNSET else change.name
             scopes = before.scopes if change.scopes is UNSET else change.scopes
+            scopes = msgspec.structs.replace(scopes, **change.lists)
             expires_at = before.expires_at if change.expires_at is UNSET else change.expires_at
             is_new = change.expires_at is not UNSET
             scopes = check_key(before.consumer, name, scopes, expires_at, self._now(), is_new=is_new)

@@ -171,6 +171,14 @@ def test_a_key_tells_its_state(keys: Keys, consumers: Consumers, clock: Clock) -
     assert keys.revoke(ACTOR, key.id).state == "revoked"
 
 
+def test_one_list_of_the_scopes_changes_and_the_others_stay(keys: Keys) -> None:
+    key = keys.create(ACTOR, PATH, scopes=Scopes(("gpt-*",), (), ("10.0.0.0/8",))).key
+    assert keys.change(ACTOR, key.id, KeyChange(lists={"networks": ()})).scopes == Scopes(("gpt-*",))
+    assert keys.change(ACTOR, key.id, KeyChange(lists={"models": ("m",)})).scopes == Scopes(("m",))
+    with pytest.raises(Unacceptable, match=r"models\[0\]"):
+        keys.change(ACTOR, key.id, KeyChange(lists={"models": ("",)}))
+
+
 def test_changes_are_checked_as_new_keys_are(keys: Keys, clock: Clock) -> None:
     key = keys.create(ACTOR, PATH, expires_at=1_000_010).key
     clock.now = 1_000_020.0
