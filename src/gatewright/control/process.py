@@ -36,6 +36,8 @@ SERVED_S: Final = 30.0
 WATCH_S: Final = 1.0
 """Between two looks at the configuration's files."""
 NO_SOURCE: Final = "there is nothing to read again: the gateway was started without a configuration file"
+UNOPENED: Final = "the database cannot be used yet; the gateway's log says why"
+"""All that is told to whoever shows no key: a driver's words name hosts and users."""
 _DATAGRAM_BYTES: Final = 1024 * 1024
 _DATAGRAMS_AT_ONCE: Final = 64
 """Taken in one go; then others have their turn on the loop."""
@@ -208,7 +210,7 @@ class ControlProcess:
         administration = self._administration
         if administration is None:
             return "the gateway is starting"
-        return administration.admin or administration.problem
+        return administration.admin or UNOPENED
 
     @property
     def _engine(self) -> Engine | None:

@@ -7,6 +7,7 @@ import io
 import os
 import socket
 from collections.abc import Awaitable, Callable, Hashable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -236,6 +237,21 @@ def test_a_message_for_somebody_else_is_pointed_out() -> None:
         world.say(Roll())
 
     assert "unexpected message" in with_world(body).log.getvalue()
+
+
+def test_strangers_are_not_told_why_there_is_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = 'connection to "db.internal" failed for user "gateway"'
+    unopened = SimpleNamespace(admin=None, problem=reason, engine=None, ledger_status=lambda: None, stop=lambda: None)
+
+    async def body(world: World) -> None:
+        assert b"the gateway is starting" in (await world.get("/admin/v1/keys"))[1]
+        monkeypatch.setattr(world.process, "_administration", unopened)
+        status, answer = await world.get("/admin/v1/keys")
+        assert status == 503
+        assert b"log says why" in answer
+        assert b"db.internal" not in answer
+
+    with_world(body)
 
 
 def test_resident_memory_is_known() -> None:
