@@ -36,7 +36,7 @@ def read_certificate(der: bytes) -> tuple[dict[str, Any], float]:
             "fingerprint": sha256(der).hexdigest(),
         }
         return facts, certificate.not_valid_after_utc.timestamp()
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise GatewayError(
             Kind.UNAUTHENTICATED, "The client certificate cannot be read, so it stands for nobody here.", cause=error
         ) from None
@@ -51,4 +51,5 @@ def _name_facts(name: x509.Name) -> dict[str, list[str]]:
     return facts
 
 
+_UNREADABLE: Final = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 _SHORT_NAMES: Final = {"1.2.840.113549.1.9.1": "emailAddress", "2.5.4.5": "serialNumber"}

@@ -83,7 +83,17 @@ def test_without_alternative_names() -> None:
     assert facts["san"] == {"dns": [], "uri": [], "email": [], "ip": []}
 
 
-@pytest.mark.parametrize("der", [b"", b"x", certificate(names=None)[:-20], certificate(names=None) + b"x"])
+@pytest.mark.parametrize(
+    "der",
+    [
+        b"",
+        b"x",
+        certificate(names=None)[:-20],
+        certificate(names=None) + b"x",
+        certificate(names=None).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1),
+    ],
+    ids=["nothing", "rubbish", "cut off", "more behind it", "a version that there is not"],
+)
 def test_what_is_no_certificate(der: bytes) -> None:
     with pytest.raises(GatewayError) as refusal:
         read_certificate(der)
