@@ -24,6 +24,8 @@ from gatewright.pipeline.provider import CONTENT_TYPE_LINE, Upstream
 MAX_BODY_BYTES: Final = 1 << 20
 TOTAL_S: Final = 10.0
 """How long a request may take in all: a caller is waiting for it."""
+_MAX_KEPT: Final = 256
+"""Addresses whose requests are kept ready; a provider may name others for ever, and reloads bring other passwords."""
 _FORM_LINE: Final = b"content-type: application/x-www-form-urlencoded\r\n"
 
 Send = Callable[[Upstream, bytes], Awaitable[UpstreamAnswer]]
@@ -74,6 +76,8 @@ class Fetcher:
                 upstream = build_target(url, way, authorization)
             except ValueError as error:
                 raise FetchFailed(f"the address {url!r} cannot be used: {error}") from None
+            if len(self._upstreams) >= _MAX_KEPT:
+                self._upstreams.clear()
             self._upstreams[key] = upstream
         return upstream
 

@@ -80,6 +80,19 @@ def test_a_post_with_name_and_password() -> None:
     assert "p:w" not in repr(upstream)
 
 
+def test_addresses_are_kept_to_a_number() -> None:
+    async def inside() -> None:
+        wire = Wire(FakeAnswer())
+        fetcher = Fetcher(wire.send)
+        for number in range(600):
+            await fetcher.get(f"https://login.example/{number}", Way())
+        assert len(fetcher._upstreams) <= 256
+        await fetcher.get("https://login.example/599", Way())
+        assert wire.sent[-1][0] is wire.sent[-2][0], "made once"
+
+    asyncio.run(inside())
+
+
 def test_an_address_that_cannot_be_used() -> None:
     with pytest.raises(FetchFailed, match=r"'http://10\.0\.0\.1/' cannot be used: it is not https"):
         get(FakeAnswer(), "http://10.0.0.1/")
