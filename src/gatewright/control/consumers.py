@@ -180,7 +180,7 @@ def _check_details(details: Mapping[str, Any]) -> dict[str, Any]:
 def _get(connection: Connection, path: str) -> ManagedConsumer:
     found = _find(connection, path) if is_plain(path) else None
     if found is None:
-        raise NotFound("there is no such consumer")
+        raise NotFound("there is no such consumer here; one of which only keys are known is to be created first")
     return found
 
 

@@ -90,10 +90,12 @@ def test_consumers_are_listed_by_path_and_page(run: Run) -> None:
         (["change", PATH, "--name", "x" * 201], 2, "200"),
         (["show", "a/b/c"], 1, "no such consumer"),
         (["remove", "a/b/c"], 1, "no such consumer"),
+        (["suspend", "acme/keys/only"], 1, "created first"),
     ],
 )
 def test_what_is_wrong_is_told(run: Run, words: list[str], code: int, says: str) -> None:
     run("consumers", "create", PATH)
+    run("keys", "create", "acme/keys/only")
     found, out, err = run("consumers", *words)
     assert (found, out) == (code, "")
     assert says in err
