@@ -2,7 +2,7 @@
 
 A revocation is seen by every worker with the next look-up, since they read the same pages; it is on the disk when `add`
 returns. Names of tokens begin with the date of their end (`pipeline.gateway_tokens`), so the entries stand in the order
-in which they may be forgotten, and each writing forgets what is due.
+in which they may be forgotten, and each writing forgets what is due: a day late, for clocks that go wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _MAP_BYTES: Final = 64 << 20
 """Address space, not memory; room for half a million. It doubles when that is full."""
 _HEADER_PAGES: Final = 2
 _DATE_BYTES: Final = 5
+_SPARED_S: Final = 86_400
+"""Entries are kept for so long beyond the end of their tokens. Else a clock that was ahead for a while would let tokens
+hold again, as their revocation was forgotten meanwhile."""
 _PRUNED: Final = 1_000
 """Entries that one writing forgets at most."""
 
@@ -111,7 +114,7 @@ def _check_size(directory: Path, pages: int) -> None:
 def _prune(transaction: lmdb.Transaction[bytes], now: float) -> None:
     cursor = transaction.cursor()
     for _ in range(_PRUNED):
-        if not cursor.first() or _end_of(bytes(cursor.key())) > now:
+        if not cursor.first() or _end_of(bytes(cursor.key())) + _SPARED_S > now:
             return
         cursor.delete()
 
