@@ -67,8 +67,9 @@ class Call:
     def reply(self, answer: bytes) -> None:
         """Hand over the answer, in time or late."""
         if not self.is_over:
-            self.is_over = True
+            # Over only then: when this raises, whoever waits is not left to wait for ever, but told of a failure.
             self.on_reply(answer)
+            self.is_over = True
         elif self.on_late is not None:
             self.on_late(answer)
 

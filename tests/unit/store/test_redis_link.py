@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -249,6 +250,29 @@ def test_after_a_fail_over_connections_are_made_anew() -> None:
         await bench.until(lambda: bool(bench.heard))
         await bench.until(lambda: bench.link.is_up)
         assert bench.client.forgotten == 1
+
+    run(test)
+
+
+def test_an_answer_that_cannot_be_read_leaves_nobody_waiting() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.link.open()
+        faults: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context.get("exception")))
+
+        def read(answer: bytes) -> None:
+            raise ValueError(answer)
+
+        call = bench.call(1)
+        call.on_reply = read
+        bench.call(2)
+        await bench.until(lambda: len(bench.heard) == 2)
+        assert bench.heard == ["1: failed", "2: failed"]
+        bench.call(3)
+        await bench.until(lambda: len(bench.heard) == 3)
+        assert bench.heard[2] == "3: 3"
+        gc.collect()
+        assert [type(fault) for fault in faults] == [ValueError], "and it is told"
 
     run(test)
 
