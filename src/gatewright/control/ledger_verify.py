@@ -31,7 +31,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from gatewright.control.ledger_booking import COUNTS, DAY_S, HOUR_S, booked_entries
+from gatewright.control.ledger_booking import booked_entries
+from gatewright.control.ledger_columns import COUNTS, DAY_S, HOUR_S
 from gatewright.control.ledger_pruning import PRUNED
 from gatewright.store.database import reading
 from gatewright.store.journal import SUFFIX

@@ -26,7 +26,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DataError, IntegrityError
 
 from gatewright.config.ledger import Ledger
-from gatewright.control.ledger_booking import DAY_S, LedgerGap, book, booked_entries
+from gatewright.control.ledger_booking import LedgerGap, book, booked_entries
+from gatewright.control.ledger_columns import DAY_S
 from gatewright.control.ledger_pruning import prune
 from gatewright.control.ledger_sync import JournalSync
 from gatewright.core.ledger import Entry

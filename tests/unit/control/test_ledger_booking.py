@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, select
 from tests.ledger_entries import NOON_US, attempt, entry, femto, random_entries
 
-from gatewright.control.ledger_booking import Booked, LedgerGap, book, booked_entries, stored_text
+from gatewright.control.ledger_booking import Booked, LedgerGap, book, booked_entries
+from gatewright.control.ledger_columns import stored_text
 from gatewright.core.ledger import Attempt, Entry, Tokens
 from gatewright.store.tables import ATTEMPTS, EXCHANGES, JOURNALS, TOKEN_COLUMNS, USAGE_DAYS, USAGE_HOURS
 
@@ -162,14 +161,3 @@ def test_the_database_takes_any_number(database: Engine) -> None:
         book_all(database, journal, [entry(1, *tries, **fields), entry(2, *tries, started_at_us=-huge, duration_us=-1)])
     assert sum(row.input_total for row in rows(database, USAGE_DAYS)) == 6 * 10**12
     assert min(row.input_total for row in rows(database, ATTEMPTS)) == 0
-
-
-@given(st.text(max_size=30), st.integers(1, 20))
-def test_a_stored_text_is_a_beginning_without_what_cannot_be_stored(text: str, length: int) -> None:
-    stored = stored_text(text, length)
-    assert len(stored) <= length
-    assert "\x00" not in stored
-    stored.encode()
-    fits = all(0xD800 > ord(c) or ord(c) > 0xDFFF for c in text) and "\x00" not in text
-    if fits:
-        assert stored == text[:length]
