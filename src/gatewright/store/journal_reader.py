@@ -21,6 +21,8 @@ from gatewright.core.ledger import Entry
 from gatewright.store.journal import CLOSED, HEADER, MAGIC, OWNER_FILE, RECORD, SEGMENT_BYTES, SUFFIX
 
 _READ_BYTES: Final = 256 * 1024
+_FIRST_BYTES: Final = 4096
+"""Of the first read, for usually nothing, or a little, is new."""
 _SMALLEST: Final = 16
 """Bytes that no encoded entry stays below."""
 _ZEROS: Final = 64
@@ -178,35 +180,38 @@ class JournalReader:
 
     def _read_records(self, fd: int, entries: list[Entry], limit: int) -> int:
         """Read records up to the limit or the end; gives the length that stands where reading stopped."""
-        start, data = self._at, b""
-        while True:
-            place = self._at - start
-            if place + RECORD.size > len(data):
-                start, place = self._at, 0
-                data = os.pread(fd, _READ_BYTES, start)
-                if len(data) < RECORD.size:
-                    raise _Broken("the segment ends too early")
-            length, checksum = RECORD.unpack_from(data, place)
-            if length in (0, CLOSED) or len(entries) >= limit:
-                return int(length)
-            if place + RECORD.size + length > len(data):
-                start, place = self._at, 0
-                data = os.pread(fd, max(_READ_BYTES, RECORD.size + length) if length < SEGMENT_BYTES else 0, start)
-            payload = data[place + RECORD.size : place + RECORD.size + length]
-            entries.append(self._parse(payload, length, checksum))
-            self.number += 1
-            self._at += length + 15 & ~7
-
-    def _parse(self, payload: bytes, length: int, checksum: int) -> Entry:
-        if len(payload) < length or crc32(payload) != checksum:
-            raise _Broken(f"the checksum of entry {self.number + 1} is wrong")
+        # Names of this function instead of fields: it runs ten thousand times a second.
+        at, number, decode, unpack, head = self._at, self.number, self._decode, RECORD.unpack_from, RECORD.size
+        left = limit - len(entries)
+        start, data, size = at, b"", _FIRST_BYTES
         try:
-            entry: Entry = self._decode(payload)
+            while True:
+                place = at - start + head
+                if place > len(data):
+                    start, place = at, head
+                    data, size = os.pread(fd, size, start), _READ_BYTES
+                    if len(data) < head:
+                        raise _Broken("the segment ends too early")
+                length, checksum = unpack(data, place - head)
+                if length in (0, CLOSED) or left <= 0:
+                    return int(length)
+                if place + length > len(data):
+                    start, place = at, head
+                    data = os.pread(fd, max(_READ_BYTES, head + length) if length < SEGMENT_BYTES else 0, start)
+                payload = data[place : place + length]
+                if len(payload) < length or crc32(payload) != checksum:
+                    raise _Broken(f"the checksum of entry {number + 1} is wrong")
+                entry: Entry = decode(payload)
+                if entry.number != number + 1:
+                    raise _Broken(f"here should be entry {number + 1}, but it is {entry.number}")
+                entries.append(entry)
+                number += 1
+                left -= 1
+                at += length + 15 & ~7
         except msgspec.DecodeError as error:
-            raise _Broken(f"entry {self.number + 1} cannot be read: {error}") from None
-        if entry.number != self.number + 1:
-            raise _Broken(f"here should be entry {self.number + 1}, but it is {entry.number}")
-        return entry
+            raise _Broken(f"entry {number + 1} cannot be read: {error}") from None
+        finally:
+            self._at, self.number = at, number
 
     def _next_segment(self, is_live: bool) -> bool:
         segments = list_segments(self._journal)
@@ -278,8 +283,7 @@ class JournalTail:
         except FileNotFoundError:
             return True
         try:
-            # Usually nothing, or a little, is new.
-            size = 4096
+            size = _FIRST_BYTES
             while True:
                 data = os.pread(fd, size, self._at)
                 place, length = 0, 0
