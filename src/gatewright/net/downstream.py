@@ -344,7 +344,7 @@ class Connection(asyncio.Protocol):
         if self._closing and self._transport is not None:
             unsent = self._transport.get_write_buffer_size()
             if 0 < unsent < self._unsent:  # a slow client still takes its answer
-                self._unsent = unsent
+                self._unsent = float(unsent)
                 self._deadline.arm(self._timeouts.write_stall_s)
                 return
         if self._stalled or self._closing:

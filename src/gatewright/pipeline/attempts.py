@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gatewright.core.chat import holds_carried
 from gatewright.core.errors import GatewayError, Kind, Retry, Source
@@ -42,15 +42,25 @@ _LOSS_HEADER: Final = b"x-gatewright-loss"
 _MAX_LOSS_BYTES: Final = 1024
 
 
-class OpenStream(Struct):
+class OpenStream:
     """An answer that has begun: forward `source` through `codec`, then settle."""
 
-    source: UpstreamAnswer
-    codec: AnswerStream
-    chain: Chain
-    headers: Headers
-    content_type: bytes | None = None
-    """What the answer says it is; None when that is the dialect's kind of stream."""
+    __slots__ = ("chain", "codec", "content_type", "headers", "source")
+
+    def __init__(
+        self,
+        source: UpstreamAnswer,
+        codec: AnswerStream,
+        chain: Chain,
+        headers: Headers,
+        content_type: bytes | None = None,
+    ) -> None:
+        self.source = source
+        self.codec = codec
+        self.chain = chain
+        self.headers = headers
+        self.content_type = content_type
+        """What the answer says it is; None when that is the dialect's kind of stream."""
 
 
 async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) -> Reply | OpenStream:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.ledger import Attempt, Tokens
@@ -11,22 +9,25 @@ from gatewright.core.usage import Usage
 from gatewright.pipeline.snapshot import BoundTarget
 
 
-class PastAttempt(Struct):
+class PastAttempt:
     """An attempt that was followed by another."""
 
-    target: BoundTarget
-    outcome: str
-    usage: Usage | None
-    cost_femto_usd: int | None
-    price_version: str
-    upstream_s: float
+    __slots__ = ("cost_femto_usd", "outcome", "price_version", "target", "upstream_s", "usage")
+
+    def __init__(self, target: BoundTarget, outcome: str, usage: Usage | None, upstream_s: float) -> None:
+        self.target = target
+        self.outcome = outcome
+        self.usage = usage
+        self.upstream_s = upstream_s
+        self.cost_femto_usd: int | None = None
+        self.price_version = ""
 
 
 def note_attempt(x: Exchange, error: GatewayError) -> None:
     """Keep what the present attempt came to, before another one is begun."""
     usage = x.usage
     earlier_s = sum(attempt.upstream_s for attempt in x.past) if x.past else 0.0
-    attempt = PastAttempt(x.target, error.kind.value, usage, None, "", x.upstream_s - earlier_s)
+    attempt = PastAttempt(x.target, error.kind.value, usage, x.upstream_s - earlier_s)
     if x.past is None:
         x.past = []
     x.past.append(attempt)

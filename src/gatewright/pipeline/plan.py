@@ -6,22 +6,24 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.usage import Usage
 from gatewright.pipeline.claims import NANO_FEMTO, Claims, Measure
 
 
-class ShownLimit(Struct, frozen=True):
+class ShownLimit:
     """A limit that the headers of an answer may speak of."""
 
-    index: int
-    """Its place in the plan."""
-    limit: int
-    unit: bytes
-    lines: bytes
-    """Its header lines, with `%d` for what remains."""
+    __slots__ = ("index", "limit", "lines", "unit")
+
+    def __init__(self, index: int, limit: int, unit: bytes, lines: bytes) -> None:
+        self.index = index
+        """Its place in the plan."""
+        self.limit = limit
+        self.unit = unit
+        self.lines = lines
+        """Its header lines, with `%d` for what remains."""
 
 
 def _lines(unit: bytes, allowance: Allowance) -> bytes:

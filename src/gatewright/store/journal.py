@@ -269,8 +269,8 @@ class _Maker:
         self._orders: SimpleQueue[mmap.mmap | bool] = SimpleQueue()
         """A mapping to close, True to make a segment, False to end."""
         self._is_asked = False
-        self._thread = Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._runner = Thread(target=self._run, name="journal", daemon=True)
+        self._runner.start()
 
     @property
     def is_ready(self) -> bool:
@@ -294,7 +294,7 @@ class _Maker:
     def stop(self) -> None:
         """End the thread; `prepare` and `take` still work."""
         self._orders.put(False)
-        self._thread.join()
+        self._runner.join()
 
     def close(self) -> None:
         """Remove the spare segment and let go of the journal."""

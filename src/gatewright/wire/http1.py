@@ -70,6 +70,7 @@ class RequestParser:
         "max_header_bytes",
         "max_headers",
     )
+    __deletable__ = ("_parser",)  # by `close`: compiled classes must say so
 
     def __init__(self, *, max_header_bytes: int, max_headers: int, max_body_bytes: int) -> None:
         self.max_header_bytes = max_header_bytes
@@ -327,6 +328,7 @@ class ResponseParser:
         "status",
         "surplus",
     )
+    __deletable__ = ("_parser",)  # by `close`: compiled classes must say so
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)

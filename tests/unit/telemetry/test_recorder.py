@@ -278,8 +278,9 @@ def test_attempts_that_lost_are_counted_where_they_were_made() -> None:
     class Loser(Target):
         provider = "first"
 
-    lost = PastAttempt(Loser, "upstream_cut", Usage(input_total=9, output_total=1), 3_000_000, "v", 0.1)  # type: ignore[arg-type]
-    silent = PastAttempt(Loser, "upstream_timeout", None, None, "", 0.1)  # type: ignore[arg-type]
+    lost = PastAttempt(Loser, "upstream_cut", Usage(input_total=9, output_total=1), 0.1)  # type: ignore[arg-type]
+    lost.cost_femto_usd, lost.price_version = 3_000_000, "v"
+    silent = PastAttempt(Loser, "upstream_timeout", None, 0.1)  # type: ignore[arg-type]
     usage = Usage(input_total=8, output_total=5)
     it.record(exchange(target=Target(), usage=usage, cost_femto_usd=2_000_000, attempts=3, past=[lost, silent]))
     batches = taken(it)

@@ -9,52 +9,17 @@ has beyond prompt and completion is reasoning. Cached tokens stand in the detail
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from gatewright.core.usage import Usage, with_service
+from gatewright.dialects.openai.usage_members import Answer, AnyAnswer, Details, Reported
 
-# A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
-_Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
-
-
-class _Details(Struct):
-    cached_tokens: _Count | None = None
-    cache_write_tokens: _Count | None = None
-    audio_tokens: _Count | None = None
-    image_tokens: _Count | None = None
-    reasoning_tokens: _Count | None = None
-
-
-class _Reported(Struct):
-    prompt_tokens: _Count | None = None
-    completion_tokens: _Count | None = None
-    total_tokens: _Count | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: _Count | None = None
-    cached_tokens: _Count | None = None
-    num_cached_tokens: _Count | None = None
-
-
-class _Answer(Struct):
-    """The members of a complete answer that are read on the side; all others are skipped, not decoded."""
-
-    model: msgspec.Raw = msgspec.Raw(b"")
-    usage: _Reported | None = None
-    service_tier: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _AnyAnswer(Struct):
-    model: msgspec.Raw = msgspec.Raw(b"")
-
-
-_NONE = _Details()
-_decoder = msgspec.json.Decoder(_Reported | None)
-_answer_decoder = msgspec.json.Decoder(_Answer)
-_any_answer_decoder = msgspec.json.Decoder(_AnyAnswer)
+_NONE = Details()
+_decoder = msgspec.json.Decoder(Reported | None)
+_answer_decoder = msgspec.json.Decoder(Answer)
+_any_answer_decoder = msgspec.json.Decoder(AnyAnswer)
 
 
 def read_answer(body: bytes) -> tuple[msgspec.Raw | None, Usage | None]:
@@ -79,7 +44,7 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
     return None if reported is None else _normalise(reported)
 
 
-def _normalise(reported: _Reported) -> Usage | None:
+def _normalise(reported: Reported) -> Usage | None:
     total = reported.total_tokens
     input_total = reported.prompt_tokens
     output_total = reported.completion_tokens
@@ -99,8 +64,12 @@ def _normalise(reported: _Reported) -> Usage | None:
         reasoning = max(reasoning, uncounted)
     return Usage(
         input_total=input_total,
-        input_cached_read=_first(
-            prompt.cached_tokens, reported.prompt_cache_hit_tokens, reported.cached_tokens, reported.num_cached_tokens
+        input_cached_read=(
+            prompt.cached_tokens
+            or reported.prompt_cache_hit_tokens
+            or reported.cached_tokens
+            or reported.num_cached_tokens
+            or 0
         ),
         input_cache_write=prompt.cache_write_tokens or 0,
         input_audio=prompt.audio_tokens or 0,
@@ -110,10 +79,6 @@ def _normalise(reported: _Reported) -> Usage | None:
         output_audio=completion.audio_tokens or 0,
         output_image=completion.image_tokens or 0,
     )
-
-
-def _first(*counts: int | None) -> int:
-    return next((count for count in counts if count), 0)
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
