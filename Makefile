@@ -1,6 +1,7 @@
 # Everything a checkout needs. Each target does the set-up it needs; nothing outside the checkout is written.
 #
-#   make setup    .venv with the gateway (.venv/bin/gatewright), the test tools and the local model
+#   make setup    .venv with the gateway (.venv/bin/gatewright), compiled, the test tools and the local model
+#   make compiled the hottest modules as machine code, after they were changed; without it their sources run
 #   make demo     a real answer from the local model, plain and streamed, in about a minute from a fresh clone
 #   make check    format, lint, types, import contracts and the fast tests; about a minute
 #   make test     every test, real sockets, processes and SDKs included
@@ -25,13 +26,17 @@ MODELS := .cache/models
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 FAST := not sockets and not local_model and not node and not truth and not sdks
 
-.PHONY: help setup demo check test soak bench docs docs-pages format lock clean
+.PHONY: help setup compiled demo check test soak bench docs docs-pages format lock clean
 .PHONY: check-format check-lint check-types check-imports check-tests check-dialects
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
 
-setup: .venv/.ready $(MODELS)/.ready
+setup: .venv/.ready $(MODELS)/.ready compiled
+
+# Machine code of what runs for every request; see hatch_build.py. Nothing to do while the sources are the same.
+compiled: .venv/.ready
+	@$(BIN)/python hatch_build.py
 
 demo: setup
 	$(BIN)/gatewright demo
@@ -72,7 +77,7 @@ soak: setup
 	  tests/dataplane/test_budget_race.py tests/control/test_ledger_kill.py
 
 # Compiled first, as an installed package is: a start that compiles seventeen thousand lines is not what users see.
-bench: .venv/.ready
+bench: .venv/.ready compiled
 	$(BIN)/python -m compileall -q src/gatewright
 	$(BIN)/python -m bench
 	$(BIN)/python docs/generate.py

@@ -16,6 +16,10 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Engine
 
+# Tests replace parts of the modules that they import, which machine code would not notice; what they start as a process
+# of its own is compiled, where it was.
+os.environ["GATEWRIGHT_INTERPRETED"] = "1"
+
 from gatewright.store.database import migrate, open_database
 
 TOLD = "GATEWRIGHT_TRUTH"  # where recorded traffic is: a setting of the tests, not of what they start

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from gatewright import __version__
+from gatewright import IS_COMPILED, __version__
 from gatewright.cli.output import print_json, print_line
 
 
 def version(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON: the version, Python's and the platform.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print JSON: the version, whether it is compiled, Python's version and the platform."
+        ),
+    ] = False,
 ) -> None:
     """Print the version.
 
@@ -21,6 +26,13 @@ def version(
         gatewright version --json
     """
     if json:
-        print_json({"version": __version__, "python": platform.python_version(), "platform": platform.platform()})
+        print_json(
+            {
+                "version": __version__,
+                "compiled": IS_COMPILED,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+            }
+        )
     else:
-        print_line(f"gatewright {__version__}")
+        print_line(f"gatewright {__version__} ({'compiled' if IS_COMPILED else 'interpreted'})")
