@@ -35,6 +35,7 @@ ALGORITHMS: Final = {
 }
 """Algorithm → the type of key it takes. What is not here cannot be configured (`config.identity.Algorithm`)."""
 _MAX_MODELS: Final = 1_000
+_CHALLENGE: Final = ((b"www-authenticate", b'Bearer error="invalid_token"'),)
 _CERTIFICATE_FACTS: Final = ("subject", "issuer", "san", "serial", "fingerprint")
 
 
@@ -129,6 +130,11 @@ def build_identities(config: Identity, errors: list[ConfigError], path: str = "i
         mapping = _build_path(config.certificates, f"{path}.certificates", _CERTIFICATE_FACTS, errors)
         certificates = None if mapping is None else CertificateRules(mapping)
     return Identities(issuers, introspection, certificates)
+
+
+def refused(message: str, *, cause: BaseException | None = None) -> GatewayError:
+    """The refusal of a credential, with the challenge of RFC 6750 §3."""
+    return GatewayError(Kind.UNAUTHENTICATED, message, cause=cause, headers=_CHALLENGE)
 
 
 def way_of(config: Issuer | Introspection) -> Way:

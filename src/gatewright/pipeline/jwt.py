@@ -20,8 +20,7 @@ from joserfc.jwk import JWKRegistry, Key
 from joserfc.jws import CompactSignature, JWSRegistry, validate_compact
 from msgspec import Struct
 
-from gatewright.core.errors import GatewayError, Kind
-from gatewright.pipeline.identities import ALGORITHMS, Rules
+from gatewright.pipeline.identities import ALGORITHMS, Rules, refused
 
 MAX_BYTES: Final = 16_384
 """A longer credential is refused before it is looked at. Identity providers stay below a quarter of this."""
@@ -147,11 +146,6 @@ def parse_keys(body: bytes) -> KeyRing:
     if not usable:
         raise ValueError("it holds no public key for signatures that can be used")
     return KeyRing(usable)
-
-
-def refused(message: str, *, cause: BaseException | None = None) -> GatewayError:
-    """A refusal, with the challenge of RFC 6750 §3."""
-    return GatewayError(Kind.UNAUTHENTICATED, message, cause=cause, headers=_CHALLENGE)
 
 
 def shorten(text: str) -> str:
@@ -295,6 +289,3 @@ def _date(claims: Mapping[str, Any], name: str) -> float | None:
 
 def _time_text(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-_CHALLENGE: Final = ((b"www-authenticate", b'Bearer error="invalid_token"'),)

@@ -11,7 +11,7 @@ from gatewright.config.identity import Introspection
 from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.tasks import TaskGroup
-from gatewright.pipeline.identities import ClaimRules, way_of
+from gatewright.pipeline.identities import ClaimRules, refused, way_of
 from gatewright.server.fetch import Fetcher, FetchFailed
 from gatewright.server.verified import Verified
 
@@ -43,7 +43,7 @@ class IntrospectionIdentity:
         Raises GatewayError when it was refused a moment ago, or cannot be a credential at all.
         """
         if len(credential) > MAX_BYTES or not _CREDENTIAL.match(credential):
-            raise _refused("The credential is not a key of this gateway, and no opaque one either.")
+            raise refused("The credential is not a key of this gateway, and no opaque one either.")
         return self._verified.find(credential, now)
 
     async def find(self, credential: bytes, now: float) -> Consumer:
@@ -87,21 +87,21 @@ class IntrospectionIdentity:
     def _judge(self, answer: Any, now: float) -> Consumer:
         """The consumer of an answer (RFC 7662 §2.2). Raises GatewayError when there is none."""
         if not isinstance(answer, dict) or answer.get("active") is not True:
-            raise _refused("The credential is not valid (any more), or not known to the authorisation server.")
+            raise refused("The credential is not valid (any more), or not known to the authorisation server.")
         until = now + self._config.cache_s
         expires = _date(answer, "exp")
         if expires is not None:
             until = min(until, expires)
             if now >= expires:
-                raise _refused("The credential has expired. Get a new one.")
+                raise refused("The credential has expired. Get a new one.")
         begins = _date(answer, "nbf")
         if begins is not None and now < begins:
-            raise _refused("The credential may not be used yet.")
+            raise refused("The credential may not be used yet.")
         if self._config.audience:
             audience = answer.get("aud")
             named = [audience] if isinstance(audience, str) else audience
             if not isinstance(named, list) or not any(name in self._config.audience for name in named):
-                raise _refused("The credential is for another audience than this gateway.")
+                raise refused("The credential is for another audience than this gateway.")
         return self._claims.consumer_of(answer, _NAME, _NAME, until)
 
 
@@ -110,11 +110,5 @@ def _date(answer: dict[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
-        raise _refused(f"The authorisation server's `{name}` for this credential is not a date.")
+        raise refused(f"The authorisation server's `{name}` for this credential is not a date.")
     return float(value)
-
-
-def _refused(message: str) -> GatewayError:
-    return GatewayError(
-        Kind.UNAUTHENTICATED, message, headers=((b"www-authenticate", b'Bearer error="invalid_token"'),)
-    )

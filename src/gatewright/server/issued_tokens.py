@@ -41,7 +41,7 @@ from gatewright.pipeline.gateway_tokens import (
     parse_scope,
     render_scope,
 )
-from gatewright.pipeline.jwt import refused
+from gatewright.pipeline.identities import refused
 from gatewright.pipeline.oauth import OAuthError
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKeys, UnusableSigningKeys

@@ -19,7 +19,7 @@ from joserfc.jwk import Key
 from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.tasks import TaskGroup
-from gatewright.pipeline.identities import TrustedIssuer, discovery_url, way_of
+from gatewright.pipeline.identities import TrustedIssuer, discovery_url, refused, way_of
 from gatewright.pipeline.jwt import (
     MAX_BYTES,
     KeyRing,
@@ -27,7 +27,6 @@ from gatewright.pipeline.jwt import (
     check_algorithm,
     parse,
     parse_keys,
-    refused,
     shorten,
     verify,
 )
