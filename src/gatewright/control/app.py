@@ -1,6 +1,7 @@
-"""The admin listener's HTTP side: `/livez`, `/readyz`, `/version`, `/metrics`; everything else is a JSON 404.
+"""The admin listener's HTTP side: `/livez`, `/readyz`, `/version` and `/metrics`, and beside them the admin API under
+`/admin`; everything else is a JSON 404.
 
-It is meant for probes and scrapers on a private network: it has no secrets to show and changes nothing.
+The probes and metrics are for a private network: they ask for no key, have no secrets to show and change nothing.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ SERVED_S: Final = 30.0
 """How long workers may take to serve a configuration that somebody waits for."""
 WATCH_S: Final = 1.0
 """Between two looks at the configuration's files."""
-NO_SOURCE: Final = "there is nothing to read again: the gateway was started without a configuration file"
 UNOPENED: Final = "the database cannot be used yet; the gateway's log says why"
 """All that is told to whoever shows no key: a driver's words name hosts and users."""
 _DATAGRAM_BYTES: Final = 1024 * 1024
@@ -57,7 +56,7 @@ class QuietServer(uvicorn.Server):
 
 
 class ControlProcess:
-    """The composition. `reading` is None when there is no configuration file."""
+    """The composition."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class ControlProcess:
         channel: socket.socket,
         telemetry: socket.socket,
         admin: socket.socket,
-        reading: Reading | None,
+        reading: Reading,
         access_log: AccessLog,
         log: Log,
         sources: Sources | None = None,
@@ -150,29 +149,23 @@ class ControlProcess:
         self._served = data
         if self._awaited is not None and self._awaited[0] == data:
             self._settle_awaited([])
-        if self._reading is not None:
-            self._reading.served = document
+        self._reading.served = document
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Read the source when it changed; once at the start too, for what changed while nobody watched."""
-        while self._reading is not None:
+        while True:
             await asyncio.sleep(WATCH_S)
             if self._reading.is_changed():
                 await self._read()
 
     async def _read(self) -> None:
-        if self._reading is None:
-            self._tell(Rejected([NO_SOURCE]))
-            return
         async with self._reading_now:
             self._tell(await asyncio.to_thread(self._reading.read))
 
     async def _read_and_wait(self) -> list[str]:
         """Have the configuration read now, and served; what there is to say against it."""
-        if self._reading is None:
-            return [NO_SOURCE]
         async with self._reading_now:
             message = await asyncio.to_thread(self._reading.read)
             if isinstance(message, Rejected) or message.document == self._served:

@@ -19,7 +19,7 @@ from gatewright.config.load import Loaded, load
 from gatewright.config.transport import encode
 from gatewright.control import process as module
 from gatewright.control.access_log import AccessLog
-from gatewright.control.process import NO_SOURCE, ControlProcess, resident_bytes
+from gatewright.control.process import ControlProcess, resident_bytes
 from gatewright.control.reading import Reading
 from gatewright.core.messages import (
     Apply,
@@ -45,7 +45,7 @@ STATUS = Status(1, 1, 1, [("worker-1", "ready", 10, 0)])
 class World:
     """Both ends of everything the control process has."""
 
-    def __init__(self, reading: Reading | None) -> None:
+    def __init__(self, reading: Reading) -> None:
         self.channel, theirs = socket.socketpair()
         self.telemetry, telemetry = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         admin = socket.create_server(("127.0.0.1", 0))
@@ -90,23 +90,6 @@ class World:
         os.close(self.stdout)
 
 
-def with_world(body: Callable[[World], Awaitable[None]], reading: Reading | None = None) -> World:
-    """Run a test beside a control process, then close the channel and wait for the process to end by itself."""
-
-    async def run() -> World:
-        world = World(reading)
-        await world.open()
-        running = asyncio.ensure_future(world.process.run())
-        assert await world.hear() == Ready(0)
-        await body(world)
-        world.writer.close()
-        await asyncio.wait_for(running, 10)
-        world.close()
-        return world
-
-    return asyncio.run(run())
-
-
 class OneFile:
     """A source whose file is a member."""
 
@@ -118,6 +101,27 @@ class OneFile:
 
     def load(self) -> Loaded:
         return load([("g.yaml", self.data)], lambda scheme, name: None)
+
+
+def reading_of(source: OneFile) -> Reading:
+    return Reading(source, lambda document: document, Log("control", stream=io.StringIO()))
+
+
+def with_world(body: Callable[[World], Awaitable[None]], source: OneFile | None = None) -> World:
+    """Run a test beside a control process, then close the channel and wait for the process to end by itself."""
+
+    async def run() -> World:
+        world = World(reading_of(source or OneFile()))
+        await world.open()
+        running = asyncio.ensure_future(world.process.run())
+        assert await world.hear() == Ready(0)
+        await body(world)
+        world.writer.close()
+        await asyncio.wait_for(running, 10)
+        world.close()
+        return world
+
+    return asyncio.run(run())
 
 
 def test_it_reports_ready_and_answers_with_the_last_status() -> None:
@@ -185,7 +189,7 @@ def test_a_reload_is_read_at_once_and_answered() -> None:
         assert isinstance(answer, Rejected)
         assert answer.errors[0].startswith("g.yaml:1: anonymous: ")
 
-    with_world(body, Reading(source, lambda document: document, Log("control", stream=io.StringIO())))
+    with_world(body, source)
 
 
 def test_an_old_refusal_does_not_count_for_what_is_awaited() -> None:
@@ -207,7 +211,7 @@ def test_an_old_refusal_does_not_count_for_what_is_awaited() -> None:
         world.say(Status(1, 2, 1, [("worker-1", "starting", 11, 1)], "this one is wrong"))
         assert await waiting == ["this one is wrong"]
 
-    with_world(body, Reading(source, lambda document: document, Log("control", stream=io.StringIO())))
+    with_world(body, source)
 
 
 def test_a_changed_file_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,15 +225,7 @@ def test_a_changed_file_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> No
         second: Any = await world.hear()
         assert second.drain_s == 7.0
 
-    with_world(body, Reading(source, lambda document: document, Log("control", stream=io.StringIO())))
-
-
-def test_without_a_file_a_reload_says_so() -> None:
-    async def body(world: World) -> None:
-        world.say(Reload())
-        assert await world.hear() == Rejected([NO_SOURCE])
-
-    with_world(body)
+    with_world(body, source)
 
 
 def test_a_message_for_somebody_else_is_pointed_out() -> None:
