@@ -122,7 +122,7 @@ def start_screen(
     base = f"http://{listen}/v1"
     return "\n".join(
         [
-            f"Gatewright {__version__} serves {base}  (health and metrics: http://{admin})",
+            f"Gatewright {__version__} serves {base}  (health, metrics, admin API: http://{admin})",
             "",
             "There is no configuration file, so this is what was found:",
             *_published(document, providers),

@@ -25,7 +25,7 @@ _STARTER: Final = """\
 # yaml-language-server: $schema=gatewright.schema.json
 
 listen: 127.0.0.1:8080      # where applications call: http://127.0.0.1:8080/v1
-admin: 127.0.0.1:8081       # /livez /readyz /metrics; keep it private
+admin: 127.0.0.1:8081       # /livez /readyz /metrics /admin; keep it private
 
 # Vendors and runtimes. A key is a reference, never the key itself: ${env:NAME} or ${file:/path}.
 providers:

@@ -55,7 +55,7 @@ def serve(
         str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where clients call; overrides the file.")
     ] = None,
     admin: Annotated[
-        str | None, typer.Option("--admin", metavar="HOST:PORT", help="Health and metrics; overrides the file.")
+        str | None, typer.Option("--admin", metavar="HOST:PORT", help="Health, metrics, admin API; overrides the file.")
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=MAX_WORKERS, help="Data-plane processes; one uses one core.")
@@ -181,7 +181,10 @@ def render_screen(checked: Checked, listen: str, admin: str) -> str:
     scheme = "https" if checked.written.tls is not None else "http"
     rows = published_rows(checked)
     width = max((len(row.model) for row in rows), default=0)
-    lines = [f"Gatewright {__version__} serves {scheme}://{listen}/v1  (health and metrics: http://{admin})", ""]
+    lines = [
+        f"Gatewright {__version__} serves {scheme}://{listen}/v1  (health, metrics, admin API: http://{admin})",
+        "",
+    ]
     shown = ""
     for row in rows:
         name = row.model if row.model != shown else ""
