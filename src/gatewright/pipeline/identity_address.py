@@ -34,6 +34,8 @@ def build_target(url: str, way: Way, authorization: Secret | None = None) -> Ups
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.fragment or not target.isascii() or not target.isprintable() or " " in target:
         raise ValueError("it holds a fragment, space, control or non-ASCII character")
+    if "@" in parts.netloc:
+        raise ValueError("it holds a user or a password, which addresses may not")
     config = ProviderConfig(
         type=TARGET,
         tls=UpstreamTls(ca=way.ca),

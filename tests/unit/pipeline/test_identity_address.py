@@ -48,6 +48,13 @@ def test_addresses_that_are_not_asked(url: str) -> None:
         build_target(url, Way())
 
 
+def test_a_password_in_an_address_is_told_in_words_that_fit() -> None:
+    with pytest.raises(ValueError, match="holds a user or a password") as refused:
+        build_target("https://user:hunter2@login.example/", Way())
+    assert "hunter2" not in str(refused.value)
+    assert "`key`" not in str(refused.value), "there is none to put it into"
+
+
 def test_how_it_is_reached() -> None:
     way = Way(ca="/ca.pem", proxy="http://proxy:3128")
     upstream = build_target("https://login.example:8443/keys?p=1", way, Secret("Basic x"))
