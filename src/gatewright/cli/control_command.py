@@ -16,7 +16,8 @@ def control_command(
     """The command; the supervisor adds the file descriptors.
 
     `configs` are the files and folders to read again (none: what the state directory keeps), `overrides` top-level
-    values from the command line (`listen`, `admin`), `local_children` the local models that run, `state` the state directory.
+    values from the command line (`listen`, `admin`), `local_children` the local models that run, `state` the state
+    directory.
     """
     options = [word for path in configs for word in ("--config", str(path))]
     options += [word for name, value in overrides.items() for word in ("--override", f"{name}={value}")]
