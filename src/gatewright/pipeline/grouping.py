@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Final, Literal
 
 from gatewright.core.exchange import Exchange
@@ -13,6 +14,8 @@ By = Literal["consumer", "organisation", "team", "user", "key", "issuer", "model
 and model; or everybody has one together. Who has no key with an id counts by `key` as its consumer."""
 
 _UNKNOWN: Final = "(unknown)"
+_MAX_NAME: Final = 200
+"""Characters of a group's name that an expression gives. What is longer is told apart by a digest."""
 _VOUCHED_FOR: Final = ("jwt:", "introspection", "certificate")
 """How `Consumer.key_id` begins where there is no key: many consumers have the same, and must not share for that."""
 
@@ -68,4 +71,13 @@ def _evaluate(expression: Expression, x: Exchange) -> str:
         value = expression.evaluate(facts_of(x, expression.reads))
     except ExpressionError:
         return _UNKNOWN
-    return value if isinstance(value, str) else repr(value)
+    return _shorten(value if isinstance(value, str) else repr(value))
+
+
+def _shorten(name: str) -> str:
+    """A name as counters, metrics and the database can keep it: a caller may have chosen it, as large as a header."""
+    name = name if name.isprintable() else repr(name)[1:-1]
+    if len(name) <= _MAX_NAME:
+        return name
+    digest = blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"{name[: _MAX_NAME - len(digest) - 1]}…{digest}"

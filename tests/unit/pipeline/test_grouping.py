@@ -64,5 +64,19 @@ def test_expressions(expression: str, name: str) -> None:
     assert not grouping.is_consumer
 
 
+@pytest.mark.parametrize("sent", ["x" * 60_000, "a\0b\n", "é" * 200])
+def test_a_name_that_a_caller_chose_is_kept_short_and_apart(sent: str) -> None:
+    grouping = Grouping("consumer", "jwt.department")
+
+    def name(department: str) -> str:
+        return grouping.name(exchange(consumer=Consumer("acme/a", claims={"department": department})))
+
+    assert len(name(sent)) <= 200
+    assert name(sent).isprintable()
+    assert name(sent) == name(sent)
+    assert name(sent) != name(sent + "y")
+    assert name(sent)[:1] == sent[:1]
+
+
 def test_an_expression_may_be_split_by_model() -> None:
     assert Grouping("all", "jwt.department", per_model=True).name(exchange()) == "law:m"
