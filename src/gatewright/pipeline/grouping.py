@@ -15,7 +15,7 @@ and model; or everybody has one together. Who has no key with an id counts by `k
 
 _UNKNOWN: Final = "(unknown)"
 _MAX_NAME: Final = 200
-"""Characters of a group's name that an expression gives. What is longer is told apart by a digest."""
+"""Characters of what a caller gives of a group's name. What is longer is told apart by a digest."""
 _VOUCHED_FOR: Final = ("jwt:", "introspection", "certificate")
 """How `Consumer.key_id` begins where there is no key: many consumers have the same, and must not share for that."""
 
@@ -52,7 +52,7 @@ class Grouping:
             case "team":
                 return "/".join(path.split("/")[:2])
             case "user":
-                return f"{path}:{x.user}"
+                return f"{path}:{_shorten(x.user)}"
             case "key":
                 key = x.consumer.key_id
                 return path if not key or key.startswith(_VOUCHED_FOR) else key

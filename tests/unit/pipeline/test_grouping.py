@@ -76,6 +76,7 @@ def test_a_name_that_a_caller_chose_is_kept_short_and_apart(sent: str) -> None:
     assert name(sent) == name(sent)
     assert name(sent) != name(sent + "y")
     assert name(sent)[:1] == sent[:1]
+    assert Grouping("user").name(exchange(user=sent)) == f"acme/search/indexer:{name(sent)}"
 
 
 def test_an_expression_may_be_split_by_model() -> None:
