@@ -51,6 +51,9 @@ class _Stored(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it is to be thrown away; None for the one that signs."""
     jwk: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"_Stored({self.made_at}, {self.until}, ***)"
+
 
 class SigningKey(Struct, frozen=True, kw_only=True):
     """One key."""

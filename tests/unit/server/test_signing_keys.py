@@ -12,7 +12,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, KeySet
 
 from gatewright.config.gateway_tokens import LONGEST_S
-from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKey, SigningKeys, UnusableSigningKeys
+from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKey, SigningKeys, UnusableSigningKeys, _Stored
 
 NOW = 1_800_000_000.0
 
@@ -164,3 +164,10 @@ def test_a_place_that_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "signing").write_bytes(b"")
     with pytest.raises(UnusableSigningKeys):
         SigningKeys(tmp_path).current(NOW)
+
+
+def test_no_private_key_is_printed(tmp_path: Path) -> None:
+    key = SigningKeys(tmp_path).current(NOW)
+    stored = msgspec.json.decode(key.path.read_bytes(), type=_Stored)
+    assert stored.jwk["d"]
+    assert stored.jwk["d"] not in repr(stored) + repr(key)
