@@ -595,6 +595,6 @@ def _bound(amounts: list[int]) -> list[int]:
 def _refuse() -> GatewayError:
     return GatewayError(
         ErrorKind.OVERLOADED,
-        "limits cannot be checked at the moment, and nothing passes unchecked; try again in a moment",
+        "Limits cannot be checked at the moment, and nothing passes unchecked. Try again in a moment.",
         retry_after_s=_RETRY_AFTER_S,
     )
