@@ -5,6 +5,7 @@ It is in this room because it reads files and the environment; what it does is i
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -93,6 +94,11 @@ def main() -> None:
         log=log,
         sources=build_sources(options),
     )
+    # The ledger's entries live for one batch. Collected as often as by default, they and all that start-up made would be
+    # walked again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     uvloop.run(process.run())
 
 

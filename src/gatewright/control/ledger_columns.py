@@ -61,7 +61,9 @@ def build_batch(journal: str, entries: Sequence[Entry]) -> Batch:
     used = _used(attempts)
     _mend_attempts(attempts)
     _mend_exchanges(exchanges)
-    of_exchanges: Columns = {name: _summed(column, owners, len(entries)) for name, column in used.items()}
+    of_exchanges = used
+    if counts.count(1) < len(counts):
+        of_exchanges = {name: _summed(column, owners, len(entries)) for name, column in used.items()}
     hours = _sum_up(exchanges, attempts, used, counts, owners)
     return Batch(
         _exchange_columns(journal, exchanges, counts, owners, attempts) | _in_money(of_exchanges),
@@ -102,6 +104,8 @@ def _wholes(numbers: Sequence[int], most: int = _MOST) -> Sequence[int]:
 
 def _summed(values: Iterable[int], into: Iterable[int], size: int) -> list[int]:
     """The sums of the values at each of `size` places; `into` has the place of each value."""
+    if size == 1:
+        return [sum(values)]
     sums = [0] * size
     for place, value in zip(into, values, strict=True):
         sums[place] += value
