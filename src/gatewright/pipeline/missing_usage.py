@@ -19,6 +19,8 @@ from gatewright.core.usage import Usage
 from gatewright.pipeline.estimates import estimate_input
 from gatewright.translate.counting import estimate_tokens
 
+BYTES_PER_COUNTED: Final = 4
+"""Of a stream, around the text, at least, for each token that `stream_tokens` counts."""
 _BYTES_PER_TOKEN: Final = 4
 _ALL_BYTES: Final = 2_048
 """So much of a stream is looked at whole."""

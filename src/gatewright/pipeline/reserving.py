@@ -8,7 +8,7 @@ that has none left ends the stream. Whatever happened, the exchange is settled o
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final
 
 from gatewright.config.pricing import Pricing
 from gatewright.core.counting import Refused
@@ -22,10 +22,12 @@ from gatewright.pipeline.chain import Chain
 from gatewright.pipeline.claims import NANO_FEMTO
 from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, allowed_output, estimate_input, first_slice
 from gatewright.pipeline.matching import NameTable
-from gatewright.pipeline.missing_usage import stream_tokens
+from gatewright.pipeline.missing_usage import BYTES_PER_COUNTED, stream_tokens
 from gatewright.pipeline.plan import Plan, refusal_headers, used_amounts
 from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
 from gatewright.translate.identity import render_name
+
+_NEVER: Final = 1 << 62
 
 
 async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget:
@@ -139,7 +141,18 @@ def _units_nano(x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int,
 class StreamMeter:
     """Watches what a stream brings, and takes the next slice in time. One per streamed answer that counts output."""
 
-    __slots__ = ("_allowed", "_failure", "_held", "_plan", "_ports", "_refusal", "_slice_cost", "_waiting", "_x")
+    __slots__ = (
+        "_allowed",
+        "_failure",
+        "_held",
+        "_plan",
+        "_ports",
+        "_refusal",
+        "_slice_cost",
+        "_waiting",
+        "_x",
+        "due_bytes",
+    )
 
     def __init__(self, x: Exchange, plan: Plan, ports: Ports) -> None:
         self._x = x
@@ -156,11 +169,22 @@ class StreamMeter:
         self._refusal: GatewayError | None = None
         self._failure: GatewayError | None = None
         """Why nobody could be asked the last time: what is held is still there, and the next time may be better."""
+        self.due_bytes = 0
+        """Until `x.bytes_out` has come so far, or text was read (`look_at`), no slice can be due."""
 
     def on_block(self) -> GatewayError | None:
-        """Some of the answer is on its way to the client. Gives the error that ends it here, when a budget is dry."""
-        used = stream_tokens(self._x)
-        if used * 2 <= self._held * 2 - STREAM_SLICE or self._held >= self._allowed:
+        """Some of the answer is on its way to the client. Gives the error that ends it here, when a budget is dry.
+
+        Call when `x.bytes_out` has reached `due_bytes`, or its text was read, at least.
+        """
+        x = self._x
+        used = stream_tokens(x)
+        spare = self._held - STREAM_SLICE // 2 - used
+        if self._held >= self._allowed:
+            self.due_bytes = _NEVER
+            return None
+        if spare >= 0:
+            self.due_bytes = x.bytes_out + spare * BYTES_PER_COUNTED
             return None
         if self._refusal is None and not self._waiting:
             # A block may bring more than a slice.

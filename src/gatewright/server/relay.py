@@ -67,9 +67,13 @@ class Relay:
                 if self._is_plain:
                     x = self._x
                     x.bytes_out += len(block)
-                    if x.bytes_out >= x.text_due:
+                    is_read = x.bytes_out >= x.text_due
+                    if is_read:
                         look_at(x, block)
                     self._connection.write_piece(block)
+                    meter = self._meter
+                    if meter is not None and (is_read or x.bytes_out >= meter.due_bytes):
+                        self._count(meter)
                 else:
                     self._send(block)
             if codec.error is not None:
@@ -113,7 +117,7 @@ class Relay:
                 return
         if not self.begun:
             self.begun = True
-            self._is_plain = not self._on_events and self._meter is None
+            self._is_plain = not self._on_events
             x.first_byte_s = self._now()
             # Between the head of an answer and its first event it is the model that takes its time.
             x.upstream_s += x.first_byte_s - self._since_s
@@ -123,8 +127,12 @@ class Relay:
         if x.bytes_out >= x.text_due:
             look_at(x, block)
         self._connection.write_piece(block)
+        if self._meter is not None:
+            self._count(self._meter)
+
+    def _count(self, meter: StreamMeter) -> None:
         # An answer that is complete is the client's, whatever it cost.
-        if self._meter is not None and not self._codec.done and (dry := self._meter.on_block()) is not None:
+        if not self._codec.done and (dry := meter.on_block()) is not None:
             self._stop(dry)
 
     def _stop(self, error: GatewayError) -> None:

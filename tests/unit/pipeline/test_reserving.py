@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from gateways import Answer, World, document
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gatewright.core.counting import Allowance
 from gatewright.core.counting import Kind as CountKind
@@ -192,6 +194,36 @@ def test_a_block_that_brings_more_than_a_slice_takes_as_many_as_it_needs() -> No
     bring(x, 5 * STREAM_SLICE)
     assert meter.on_block() is None
     assert books.used(x)[0] > 5 * STREAM_SLICE
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(0, 40).map(lambda texts: b'data: {"content":"abcd"}\n\n' * texts),
+            st.integers(1, 3_000).map(lambda size: b'data: {"content":"%b"}\n\n' % (b"x" * size)),
+            st.integers(1, 3_000).map(lambda size: b'data: {"role":"%b"}\n\n' % (b"x" * size)),
+            st.just(b'data: {"content":""}\n\n' * 60),
+        ).filter(bool),
+        max_size=80,
+    )
+)
+@settings(max_examples=50)
+def test_blocks_between_due_bytes_need_not_be_counted(blocks: list[bytes]) -> None:
+    """Whoever asks only when a slice may be due holds as much, at every block, as whoever asks each time."""
+    books = [Books(limit(output_tokens=100_000)) for _ in range(2)]
+    patient, eager = [one.open() for one in books]
+    meters = [StreamMeter(x, x.plan, one.world.ports) for x, one in zip((patient, eager), books, strict=True)]
+    for block in blocks:
+        for x in (patient, eager):
+            x.bytes_out += len(block)
+        is_read = patient.bytes_out >= patient.text_due
+        if is_read:
+            look_at(patient, block)
+            look_at(eager, block)
+        if is_read or patient.bytes_out >= meters[0].due_bytes:
+            meters[0].on_block()
+        meters[1].on_block()
+        assert books[0].used(patient) == books[1].used(eager)
 
 
 @pytest.mark.parametrize("remote", [False, True])
