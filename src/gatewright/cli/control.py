@@ -94,8 +94,8 @@ def main() -> None:
         log=log,
         sources=build_sources(options),
     )
-    # The ledger's entries live for one batch. Collected as often as by default, they and all that start-up made would be
-    # walked again and again.
+    # The ledger's entries live for one batch. Were garbage collected as often as by default, they and all that start-up
+    # made would be walked again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
