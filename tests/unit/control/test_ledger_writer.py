@@ -339,4 +339,5 @@ def test_what_is_booked_is_on_the_disk(place: Setting) -> None:
         until(lambda: writer.status().booked == 1)
         with engines[0].connect() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+            assert connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar() == 4_000
         journal.close()
