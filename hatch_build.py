@@ -24,7 +24,12 @@ SOURCES = ROOT / "src"
 MODULES = (
     "core.cells",
     "core.exchange",
+    "dialects.anthropic.stream_encoder",
+    "dialects.openai.chat.stream_decoder",
+    "dialects.openai.chat.stream_encoder",
+    "dialects.openai.completions.answer",
     "dialects.openai.usage",
+    "net.deadlines",
     "net.downstream",
     "net.outbox",
     "net.pool",
@@ -37,6 +42,7 @@ MODULES = (
     "pipeline.faults",
     "pipeline.identify",
     "pipeline.lifecycle",
+    "pipeline.matching",
     "pipeline.missing_usage",
     "pipeline.plan",
     "pipeline.reserving",
@@ -48,9 +54,14 @@ MODULES = (
     "store.memory",
     "store.shared",
     "telemetry.recorder",
+    "translate.framing",
+    "translate.hub",
     "translate.identity",
+    "translate.passing",
+    "translate.sequence",
     "wire.http1",
     "wire.known_head",
+    "wire.sse",
 )
 BUILD = """
 import sys

@@ -23,7 +23,8 @@ from gatewright.core.loss import LossReport
 from gatewright.core.surface import Dialect
 from gatewright.core.traits import DEFAULT
 from gatewright.dialects import DIALECTS
-from gatewright.translate.hub import Wish, read_wish, translate
+from gatewright.translate.hub import read_wish, translate
+from gatewright.translate.wish import Wish
 
 IN_PROCESS: Final = "in-process"
 """Stands where other figures have the name of a gateway."""

@@ -28,8 +28,9 @@ from gatewright.testing.gateway import GatewayProcess
 from gatewright.testing.received import Received
 from gatewright.testing.steps import Step
 from gatewright.testing.upstream import ScriptedUpstream
-from gatewright.translate.hub import Wish, read_wish, translate
+from gatewright.translate.hub import read_wish, translate
 from gatewright.translate.identity import parse_fields, parse_request
+from gatewright.translate.wish import Wish
 
 CLIENTS = {client.dialect: client for client in client_dialects.CLIENTS}
 SURFACES = (*CHATS, *COUNTS, *EMBEDDINGS)

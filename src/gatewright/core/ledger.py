@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Tokens(Struct, frozen=True, array_like=True):
+class Tokens(Struct, frozen=True, array_like=True, gc=False):
     """Tokens by kind, under the counting rule of `core.usage.Usage`."""
 
     input_total: int = 0
@@ -34,7 +34,7 @@ class Tokens(Struct, frozen=True, array_like=True):
     """Searches of the web by the vendor's own tool."""
 
 
-class Attempt(Struct, frozen=True, array_like=True):
+class Attempt(Struct, frozen=True, array_like=True, gc=False):
     """One try at one target."""
 
     provider: str
@@ -52,7 +52,7 @@ class Attempt(Struct, frozen=True, array_like=True):
     upstream_ms: int = 0
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One exchange. Fields may be added at the end only: journals outlive versions."""
 
     number: int

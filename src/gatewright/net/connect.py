@@ -6,13 +6,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from gatewright.config.documents import UpstreamTls
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.pipeline.provider import Origin
 
-P = TypeVar("P", bound=asyncio.Protocol)
+P = TypeVar("P")
+"""An `asyncio.Protocol`, by its methods."""
 _MAX_PROXY_HEAD: Final = 16_384
 
 
@@ -29,18 +30,19 @@ async def open_connection(
     loop: asyncio.AbstractEventLoop, origin: Origin, tls: ssl.SSLContext | None, factory: Callable[[], P]
 ) -> P:
     """Connect and hand the protocol over. Raises GatewayError, naming what failed, within `origin.connect_s`."""
+    made = cast(Callable[[], asyncio.Protocol], factory)
     where = f"{origin.host}:{origin.port}"
     server_name = (origin.verify.server_name or origin.host) if tls is not None else None
     try:
         async with asyncio.timeout(origin.connect_s):
             if origin.proxy is None:
                 _, protocol = await loop.create_connection(
-                    factory, origin.host, origin.port, ssl=tls, server_hostname=server_name
+                    made, origin.host, origin.port, ssl=tls, server_hostname=server_name
                 )
             else:
                 tunnel = await _open_tunnel(loop, origin.proxy, where)
-                _, protocol = await loop.create_connection(factory, sock=tunnel, ssl=tls, server_hostname=server_name)
-            return protocol
+                _, protocol = await loop.create_connection(made, sock=tunnel, ssl=tls, server_hostname=server_name)
+            return cast(P, protocol)
     except TimeoutError as error:
         raise GatewayError(
             Kind.UPSTREAM_TIMEOUT, f"Connecting to {where} took longer than {origin.connect_s:g} s.", cause=error

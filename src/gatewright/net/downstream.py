@@ -99,8 +99,9 @@ class Listener:
             connection.abort()
 
 
-class Connection(asyncio.Protocol):
-    """The server side of one client connection."""
+class Connection:
+    """The server side of one client connection: an `asyncio.Protocol`, though not by inheritance, for compiled classes
+    that have an interpreted base are slow."""
 
     __slots__ = (
         "_closing",

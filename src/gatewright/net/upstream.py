@@ -63,8 +63,11 @@ class Answer:
             self._connection.abort(self)
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection owned by a pool; `on_idle(connection)` and `on_closed(connection)` tell the pool of its fate."""
+class UpstreamConnection:
+    """A connection owned by a pool: `on_idle(connection)` and `on_closed(connection)` tell the pool of its fate.
+
+    An `asyncio.Protocol` by its methods, see `net.downstream.Connection`.
+    """
 
     __slots__ = (
         "_answer",
@@ -267,6 +270,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # bytes nobody asked for
             return
         self._collect(body)
+
+    def pause_writing(self) -> None:
+        """Nothing: a request is written whole."""
+
+    def resume_writing(self) -> None:
+        """Nothing."""
 
     def eof_received(self) -> None:
         # Asked now: a peer that only shut its sending side down may still acknowledge what it will never answer.

@@ -29,9 +29,10 @@ from gatewright.pipeline.provider import Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 from gatewright.pipeline.snapshot import BoundTarget, PublishedModel
 from gatewright.translate.counting import estimate_tokens
-from gatewright.translate.hub import AnswerStream, Translation, Wish, apply_traits, read_wish, translate
+from gatewright.translate.hub import AnswerStream, Translation, apply_traits, read_wish, translate
 from gatewright.translate.identity import IdentityStream, render_name, render_request, rewrite_answer
 from gatewright.translate.passing import PassedStream
+from gatewright.translate.wish import Wish
 
 Send = Callable[[Upstream, bytes], Awaitable[UpstreamAnswer]]
 """Send one complete HTTP request to an upstream; raises GatewayError before any answer."""

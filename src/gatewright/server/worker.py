@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 import traceback
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -187,7 +187,7 @@ class Worker(asyncio.Protocol):
     async def _listen(self, listener: Listener, tls: ssl.SSLContext | None) -> None:
         listening = socket.socket(fileno=self._options.listen_fd)
         self._server = await self._loop.create_server(
-            listener.accept,
+            cast(Callable[[], asyncio.Protocol], listener.accept),
             sock=listening,
             ssl=tls,
             ssl_shutdown_timeout=None if tls is None else _TLS_PARTING_S,

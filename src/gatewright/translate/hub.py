@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Struct
 
 from gatewright.core.chat import ChatRequest, NativeTool, Tool
 from gatewright.core.codec import ChatCodec, CountCodec, EmbeddingCodec, StreamContext, StreamDecoder, StreamEncoder
@@ -25,24 +24,13 @@ from gatewright.core.usage import Usage
 from gatewright.translate.framing import framing_of
 from gatewright.translate.passing import failed
 from gatewright.translate.sequence import Sequencer
+from gatewright.translate.wish import Wish
 
 _encoder = msgspec.json.Encoder()
 _OURS: Final = frozenset(("stream_options",))
 """Members the gateway itself adds to ask for usage: hosts that do not know them report it anyway."""
 _QUIET: Final = (Start, KeepAlive, UsageReport)
 """Events that may pass before anything is known of whether the provider will answer at all."""
-
-
-class Wish(Struct, frozen=True, kw_only=True):
-    """A client's request, read once per exchange, and what its translations must know beyond it."""
-
-    client: Dialect
-    request: ChatRequest | EmbeddingRequest
-    published: str
-    """The model's name as the client called it."""
-    response_id: str
-    created: int
-    fidelity: Fidelity
 
 
 def read_request(client: Dialect, fields: Fields, model: str, *, stream: bool) -> ChatRequest | EmbeddingRequest:

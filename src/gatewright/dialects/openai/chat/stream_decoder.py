@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.events import KEEP_ALIVE, Delta, Event, Failure
 from gatewright.dialects.openai.chat.read_answer import UPSTREAM, AnswerReader, ChoiceReader
+from gatewright.dialects.openai.chat.stream_members import Chunk, ChunkDelta, ChunkPiece
 from gatewright.wire.json_object import JsonObject
 from gatewright.wire.sse import EventBuffer, event_data, split_events
 
@@ -23,54 +23,7 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """A base64 image in one event fits."""
 
 
-class _Function(Struct, gc=False):
-    arguments: Any = None
-    name: Any = None
-
-
-class _Piece(Struct, gc=False):
-    """More of a tool call."""
-
-    index: int
-    function: _Function
-    id: Any = None
-    type: Any = None
-    extra_content: Any = None
-
-
-class _Delta(Struct, gc=False):
-    """A delta; members other than the first four are not read here."""
-
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    tool_calls: list[_Piece] | None = None
-    refusal: Any = None
-    function_call: Any = None
-    reasoning_details: Any = None
-    thinking_blocks: Any = None
-    annotations: Any = None
-    audio: Any = None
-    images: Any = None
-    extra_content: Any = None
-
-
-class _Choice(Struct, gc=False):
-    delta: _Delta
-    index: int = 0
-    finish_reason: Any = None
-    logprobs: Any = None
-    error: Any = None
-
-
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice]
-    usage: Any = None
-    error: Any = None
-    x_groq: Any = None
-
-
-_decoder = msgspec.json.Decoder(_Chunk)
+_decoder = msgspec.json.Decoder(Chunk)
 
 
 class ChunkDecoder(ABC):
@@ -237,7 +190,7 @@ class ChatDecoder(ChunkDecoder):
         self._reader.end(out)
 
 
-def _read_strings(reader: ChoiceReader, delta: _Delta) -> list[Event] | None:
+def _read_strings(reader: ChoiceReader, delta: ChunkDelta) -> list[Event] | None:
     """The thoughts and the text of a delta that holds nothing else."""
     text, thoughts, others = delta.content, delta.reasoning_content, delta.reasoning
     if not (_is_string(text) and _is_string(thoughts) and _is_string(others)):
@@ -252,7 +205,7 @@ def _read_strings(reader: ChoiceReader, delta: _Delta) -> list[Event] | None:
     return out
 
 
-def _read_arguments(reader: ChoiceReader, pieces: list[_Piece]) -> list[Event] | None:
+def _read_arguments(reader: ChoiceReader, pieces: list[ChunkPiece]) -> list[Event] | None:
     """More of the arguments of one call that has begun."""
     piece = pieces[0]
     text = piece.function.arguments
