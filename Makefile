@@ -57,16 +57,17 @@ check-imports:
 	$(BIN)/lint-imports
 
 # In two halves, for two cores.
-DIALECTS := $(wildcard tests/unit/dialects tests/golden tests/contract)
+DIALECTS := tests/unit/dialects $(wildcard tests/golden)
 check-tests:
-	$(BIN)/pytest -m "$(FAST)" tests/unit tests/repo --ignore=tests/unit/dialects
+	$(BIN)/pytest -m "$(FAST)" tests/unit tests/repo tests/contract --ignore=tests/unit/dialects
 
 check-dialects:
 	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(DIALECTS)
 
 # In two halves, for two cores: what talks to processes goes first, for it has to keep time; the rest takes what is left.
 WITH_PROCESSES := sockets or local_model or node or sdks
-test: setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
+test:
+	@$(MAKE) --no-print-directory -j2 setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
 	@echo "test: the tests that start no process run meanwhile, and are shown at the end (.cache/test.log)"
 	@nice -n 10 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(WITH_PROCESSES))" >.cache/test.log 2>&1 & values=$$!; \
 	  failed=0; $(BIN)/pytest -rs -m "$(WITH_PROCESSES)" || failed=$$?; \

@@ -14,7 +14,7 @@ from gatewright.cli.loading import Checked, check_loaded, read_files
 from gatewright.cli.output import print_json
 from gatewright.cli.tables import print_table
 from gatewright.config.catalogue import Catalogue, find, on_day
-from gatewright.pipeline.snapshot import BoundTarget
+from gatewright.pipeline.targets import BoundTarget
 from gatewright.providers.local import LOCAL
 
 THIS_MACHINE = "this machine"

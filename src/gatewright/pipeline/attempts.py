@@ -27,7 +27,7 @@ from gatewright.pipeline.missing_usage import count_answer
 from gatewright.pipeline.passing import choose_target, open_passed, passed_headers, read_passed, render_passed
 from gatewright.pipeline.provider import Upstream
 from gatewright.pipeline.routes import UpstreamRoute
-from gatewright.pipeline.snapshot import BoundTarget, PublishedModel
+from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.counting import estimate_tokens
 from gatewright.translate.hub import AnswerStream, Translation, apply_traits, read_wish, translate
 from gatewright.translate.identity import IdentityStream, render_name, render_request, rewrite_answer

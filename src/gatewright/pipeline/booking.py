@@ -6,7 +6,7 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.ledger import Attempt, Tokens
 from gatewright.core.usage import Usage
-from gatewright.pipeline.snapshot import BoundTarget
+from gatewright.pipeline.targets import BoundTarget
 
 
 class PastAttempt:

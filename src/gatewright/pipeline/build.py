@@ -23,7 +23,8 @@ from gatewright.pipeline.filters import Filter, FilterType
 from gatewright.pipeline.identities import build_identities
 from gatewright.pipeline.provider import ProviderType, Upstream
 from gatewright.pipeline.routes import build_routes
-from gatewright.pipeline.snapshot import AttachedPolicy, BoundTarget, PublishedModel, Snapshot
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.pipeline.targets import AttachedPolicy, BoundTarget, PublishedModel
 from gatewright.translate.identity import render_name
 
 

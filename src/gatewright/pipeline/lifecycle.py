@@ -21,7 +21,8 @@ from gatewright.pipeline.identify import identify, read_user
 from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.passing import read_model
 from gatewright.pipeline.reserving import reserve, settle_grant
-from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.identity import parse_fields, parse_request
 
 

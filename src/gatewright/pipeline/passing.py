@@ -21,7 +21,8 @@ from gatewright.core.ports import UpstreamAnswer
 from gatewright.core.surface import Dialect, Headers, Surface
 from gatewright.pipeline.faults import passed_on_headers
 from gatewright.pipeline.provider import CONTENT_TYPE_LINE
-from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.hub import AnswerStream
 from gatewright.translate.identity import parse_fields, render_name, render_request, rewrite_answer
 from gatewright.translate.passing import OpaqueStream, PassedStream

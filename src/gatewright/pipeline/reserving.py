@@ -24,7 +24,8 @@ from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, allowed_ou
 from gatewright.pipeline.matching import NameTable
 from gatewright.pipeline.missing_usage import BYTES_PER_COUNTED, stream_tokens
 from gatewright.pipeline.plan import Plan, refusal_headers, used_amounts
-from gatewright.pipeline.snapshot import BoundTarget, PublishedModel, Snapshot
+from gatewright.pipeline.snapshot import Snapshot
+from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.identity import render_name
 
 _NEVER: Final = 1 << 62

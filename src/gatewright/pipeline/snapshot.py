@@ -8,91 +8,23 @@ from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
 
 from gatewright.config.catalogue import find, on_day
-from gatewright.config.documents import Gateway, Selector, UpstreamTimeouts
+from gatewright.config.documents import Gateway
 from gatewright.config.pricing import Pricing, compile_pricing
 from gatewright.core.consumer import Consumer
-from gatewright.core.loss import Fidelity
 from gatewright.core.traits import Traits
 from gatewright.pipeline.access import Access
 from gatewright.pipeline.chain import EMPTY_CHAIN, Chain
-from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.identities import Identities
 from gatewright.pipeline.matching import NameTable, is_match, is_selected
-from gatewright.pipeline.provider import Origin, Upstream
-from gatewright.pipeline.routes import UpstreamRoute
+from gatewright.pipeline.provider import Upstream
+from gatewright.pipeline.targets import AttachedPolicy, PublishedModel
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_CHECKED_S: Final = 60.0
 _MAX_CHAINS: Final = 10_000
 """Chains, traits and prices kept per snapshot; beyond it a table is begun anew, so no model names can grow it."""
-
-
-class BoundTarget(Struct, frozen=True):
-    """A target with everything an attempt needs."""
-
-    provider: str
-    model: str | None
-    """The upstream's own model name; None passes the client's through."""
-    model_json: Raw | None
-    """`model` as JSON, for the request body."""
-    weight: int
-    upstream: Upstream
-    routes: Mapping[str, UpstreamRoute]
-    """Client's dialect → how it is served there; a dialect that is absent is not."""
-    timeouts: UpstreamTimeouts
-
-    def __repr__(self) -> str:
-        # `routes` hold the credential in plain text.
-        return f"BoundTarget(provider={self.provider!r}, model={self.model!r}, weight={self.weight})"
-
-    @property
-    def origin(self) -> Origin:
-        return self.upstream.origin
-
-
-class PublishedModel(Struct, frozen=True):
-    """A name clients call, compiled."""
-
-    name: str
-    name_json: Raw
-    """`name` as JSON, for answers; of use only when it is no pattern."""
-    targets: tuple[BoundTarget, ...]
-    fallback: tuple[BoundTarget, ...]
-    attempts: int
-    fidelity: Fidelity
-    total_weight: int
-
-    def pick(self, random: Callable[[], float]) -> BoundTarget:
-        """One target by weight."""
-        targets = self.targets
-        if len(targets) == 1:
-            return targets[0]
-        mark = random() * self.total_weight
-        for target in targets:
-            mark -= target.weight
-            if mark < 0:
-                return target
-        return targets[-1]
-
-    def in_use(self) -> list[BoundTarget]:
-        """Every target that is called at all, in the order of the configuration."""
-        return [t for t in self.targets if t.weight > 0] + list(self.fallback)
-
-    def others(self, first: BoundTarget) -> list[BoundTarget]:
-        """What to try after `first` failed: the other targets in rotation, then the fallbacks, each once."""
-        rest = [t for t in self.targets if t is not first and t.weight > 0]
-        return rest + list(self.fallback)
-
-
-class AttachedPolicy(Struct, frozen=True):
-    """A filter instance with what it applies to."""
-
-    name: str
-    on: Selector
-    filter: Filter
 
 
 class Snapshot:
