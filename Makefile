@@ -64,14 +64,14 @@ check-tests:
 check-dialects:
 	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(DIALECTS)
 
-# In two halves, for two cores: what talks to processes goes first, for it has to keep time; the rest takes what is left.
-WITH_PROCESSES := sockets or local_model or node or sdks
+# In two halves, for two cores: tests in which time plays a part go first, the others take what is left.
+TIMED := (sockets or local_model or node) and not sdks and not truth
 test:
 	@$(MAKE) --no-print-directory -j2 setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
-	@echo "test: the tests that start no process run meanwhile, and are shown at the end (.cache/test.log)"
-	@nice -n 10 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(WITH_PROCESSES))" >.cache/test.log 2>&1 & values=$$!; \
-	  failed=0; $(BIN)/pytest -rs -m "$(WITH_PROCESSES)" || failed=$$?; \
-	  wait $$values || failed=$$?; cat .cache/test.log; exit $$failed
+	@echo "test: units, the vendors' clients and recorded traffic run beside; they are shown at the end (.cache/test.log)"
+	@nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(TIMED))" >.cache/test.log 2>&1 & others=$$!; \
+	  failed=0; $(BIN)/pytest -rs -m "$(TIMED)" || failed=$$?; \
+	  wait $$others || failed=$$?; cat .cache/test.log; exit $$failed
 
 soak: setup
 	SOAK=1 $(BIN)/pytest -rs tests/truth/test_ledger_books.py tests/dataplane/test_ledger_chaos.py \

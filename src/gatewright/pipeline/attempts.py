@@ -209,7 +209,7 @@ def _render(x: Exchange, route: UpstreamRoute, target: BoundTarget, body: bytes,
     headers = x.headers
     extra = b""
     if not forwarded.isdisjoint(headers):
-        extra = b"".join([b"\r\n%b: %b" % (name, headers[name]) for name in forwarded & headers.keys()])
+        extra = b"".join([b"\r\n%b: %b" % (name, headers[name]) for name in forwarded if name in headers])
     for name, value in route.dialect.request_headers:
         if name not in forwarded or name not in headers:
             extra += b"\r\n%b: %b" % (name, value)
