@@ -23,6 +23,7 @@ from gatewright.core.secret import Secret
 from gatewright.store.memory import MemoryCounters
 from gatewright.store.redis_counters import RedisCounters
 from gatewright.store.redis_events import Event
+from gatewright.testing.gateway import free_port
 
 
 class Valkey:
@@ -30,10 +31,10 @@ class Valkey:
 
     def __init__(self, durable: bool = False, *arguments: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gatewright-valkey-"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._arguments = ["--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always"]
+        # For a cluster's own traffic it would take its port and 10,000, which need not be one.
+        self.port, cluster_port = free_port(), free_port()
+        self._arguments = ["--cluster-port", str(cluster_port)]
+        self._arguments += ["--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always"]
         self._arguments += arguments
         self._process: subprocess.Popen[bytes] | None = None
 
