@@ -64,13 +64,14 @@ check-tests:
 check-dialects:
 	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(DIALECTS)
 
-# In two halves, for two cores: tests in which time plays a part go first, the others take what is left.
+# In two halves, for two cores: the data plane's tests, in which time plays a part, and beside them all others.
 TIMED := (sockets or local_model or node) and not sdks and not truth
 test:
 	@$(MAKE) --no-print-directory -j2 setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
-	@echo "test: units, the vendors' clients and recorded traffic run beside; they are shown at the end (.cache/test.log)"
-	@nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(TIMED))" >.cache/test.log 2>&1 & others=$$!; \
-	  failed=0; $(BIN)/pytest -rs -m "$(TIMED)" || failed=$$?; \
+	@echo "test: all but the data plane's own tests run beside these; they are shown at the end (.cache/test.log)"
+	@(nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(TIMED))" && \
+	  nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "$(TIMED)" --ignore=tests/dataplane) >.cache/test.log 2>&1 & others=$$!; \
+	  failed=0; $(BIN)/pytest -rs -m "$(TIMED)" tests/dataplane || failed=$$?; \
 	  wait $$others || failed=$$?; cat .cache/test.log; exit $$failed
 
 soak: setup

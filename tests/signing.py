@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 ISSUER = "https://login.acme.example/"
 AUDIENCE = "https://gateway.acme.example"
 NOW = 1_800_000_000.0
+_MAKING = Lock()
+"""Issuers answer in threads of their own: a key must not be made twice at the same time."""
 
 
 def b64(data: bytes) -> str:
@@ -24,7 +27,8 @@ def b64_json(value: Any) -> str:
 
 
 def rsa_key(number: int = 0) -> RSAKey:
-    return _rsa_key(number)
+    with _MAKING:
+        return _rsa_key(number)
 
 
 @cache
@@ -33,7 +37,8 @@ def _rsa_key(number: int) -> RSAKey:
 
 
 def ec_key(curve: str = "P-256") -> ECKey:
-    return _ec_key(curve)
+    with _MAKING:
+        return _ec_key(curve)
 
 
 @cache
@@ -41,8 +46,13 @@ def _ec_key(curve: str) -> ECKey:
     return ECKey.generate_key(curve, {"kid": f"ec-{curve}"})
 
 
-@cache
 def ed_key() -> OKPKey:
+    with _MAKING:
+        return _ed_key()
+
+
+@cache
+def _ed_key() -> OKPKey:
     return OKPKey.generate_key("Ed25519", {"kid": "ed-Ed25519"})
 
 

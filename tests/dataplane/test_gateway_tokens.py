@@ -188,8 +188,12 @@ def test_a_login_for_a_token(gateway: TokenGateway) -> None:
     assert gateway.call(answer["access_token"], "n") == 403
     status, answer = gateway.exchange(login(groups=["sales"]))
     assert gateway.call(answer["access_token"]) == 403
-    line = next(line for line in gateway.process.access_log() if line.get("surface") == "oauth_token")
-    assert line["consumer"]
+
+    def logged() -> list[dict[str, Any]]:
+        return [line for line in gateway.process.access_log() if line.get("surface") == "oauth_token"]
+
+    gateway.process.wait_for(logged)
+    assert all(line["consumer"] for line in logged())
 
 
 @pytest.mark.parametrize(
