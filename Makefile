@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 FAST := not sockets and not local_model and not node and not truth and not sdks
 
 .PHONY: help setup compiled demo check test soak bench docs docs-pages format lock clean
-.PHONY: check-format check-lint check-types check-imports check-tests check-dialects
+.PHONY: check-format check-lint check-types check-imports check-tests check-others
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -42,7 +42,7 @@ demo: setup
 	$(BIN)/gatewright demo
 
 check: .venv/.ready
-	@$(MAKE) --no-print-directory -k -j2 -Otarget check-tests check-dialects check-types check-imports check-lint check-format
+	@$(MAKE) --no-print-directory -k -j2 -Otarget check-tests check-others check-types check-imports check-lint check-format
 
 check-format:
 	$(BIN)/ruff format --check .
@@ -57,12 +57,12 @@ check-imports:
 	$(BIN)/lint-imports
 
 # In two halves, for two cores.
-DIALECTS := tests/unit/dialects $(wildcard tests/golden)
+SECOND := tests/unit/dialects tests/unit/control
 check-tests:
-	$(BIN)/pytest -m "$(FAST)" tests/unit tests/repo tests/contract --ignore=tests/unit/dialects
+	$(BIN)/pytest -m "$(FAST)" tests/unit tests/contract $(SECOND:%=--ignore=%)
 
-check-dialects:
-	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(DIALECTS)
+check-others:
+	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(SECOND) tests/repo $(wildcard tests/golden)
 
 # In two halves, for two cores: the data plane's tests, in which time plays a part, and beside them all others.
 TIMED := (sockets or local_model or node) and not sdks and not truth
