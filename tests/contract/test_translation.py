@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -230,7 +231,7 @@ def assert_counts(found: Usage | None, expected: Usage | None) -> None:
     assert found is not None
     assert expected is not None
     assert (found.input_total, found.output_total) == (expected.input_total, expected.output_total)
-    for name in Usage.__struct_fields__:
+    for name in (field.name for field in fields(Usage)):
         # Of the service a dialect may have to say something: then it is the usual one.
         allowed = ("", "prices") if name == "service" else (0, None)
         assert getattr(found, name) in (getattr(expected, name), *allowed), name

@@ -140,11 +140,12 @@ class CellCounters(ABC):
         rows = self._rows
         left: list[int] = []
         marks: list[int] = []
-        places: list[tuple[Row, int, int]] = []
-        for index, allowance in enumerate(allowances):
+        index = 0
+        for allowance in allowances:
             row = rows.get(allowance.key) or self._find(allowance, allowances)
             if row is None:
                 if allowance.is_hard:
+                    self._give_back(allowances, amounts, marks)
                     return self._refuse_uncounted(index)
                 row = [0] * ROW
             if allowance.kind is _SLIDING:
@@ -156,18 +157,29 @@ class CellCounters(ABC):
             slot = RING + mark % size
             amount = amounts[index]
             if not 0 <= amount <= LARGEST:
+                if amount < 0:
+                    self._give_back(allowances, amounts, marks)
                 amount = amounts[index] = _bound(amount)
             held = row[slot]
             total = row[BASE] + held + amount
             rest = allowance.limit - total
             if rest < 0 and allowance.is_hard and not (total == amount > allowance.limit > 0 and size == SLICES):
+                self._give_back(allowances, amounts, marks)
                 return self._refuse(index, allowance, row, amount)
+            row[slot] = held + amount
             left.append(rest)
             marks.append(mark)
-            places.append((row, slot, held + amount))
-        for row, slot, held in places:
-            row[slot] = held
+            index += 1
         return Grant(allowances, amounts, left, marks)
+
+    def _give_back(self, allowances: Sequence[Allowance], amounts: list[int], marks: list[int]) -> None:
+        """Undo what was taken of the first allowances, since a later one refuses."""
+        for index, mark in enumerate(marks):
+            allowance = allowances[index]
+            row = self._rows.get(allowance.key) or self._find(allowance, allowances)
+            if row is not None:
+                slot = RING + mark % (SLICES if allowance.kind is _SLIDING else CELLS)
+                row[slot] -= amounts[index]
 
     def extend(self, grant: Grant, amounts: list[int]) -> Refused | None:
         """Take so much more, all or none, and move everything into the present slices."""

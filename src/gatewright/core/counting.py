@@ -7,10 +7,9 @@ takes what it may use from all its allowances together, or from none (`reserve`)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
-
-from msgspec import Struct
 
 SLICES: Final = 16
 """A sliding period is counted in so many slices. It covers the present one and those before it, so what it holds is at
@@ -31,7 +30,8 @@ class Kind(IntEnum):
     """Nothing stays used: what is reserved is in use. Reservations expire after `RESERVED_S`."""
 
 
-class Allowance(Struct, frozen=True):
+@dataclass(frozen=True)
+class Allowance:
     """One counter with its limit. Equal keys mean the same counter, on whatever machine."""
 
     key: str
@@ -46,7 +46,8 @@ class Allowance(Struct, frozen=True):
     """Whether it refuses; otherwise it only counts."""
 
 
-class Refused(Struct, frozen=True):
+@dataclass(frozen=True)
+class Refused:
     """Nothing was taken, because one allowance has not enough left."""
 
     index: int

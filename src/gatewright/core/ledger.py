@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+Packed = tuple[object, ...]
+"""An `Attempt`, or `Tokens`, as the tuple of its fields that both encode to; at the end it may leave defaults out."""
+
 
 class Tokens(Struct, frozen=True, array_like=True, gc=False):
     """Tokens by kind, under the counting rule of `core.usage.Usage`."""

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+_OVER: Final = object()
 
 
 class Turn:
     """One run of a coroutine that handles its own errors. `start` it once; `cancel` it as one would a task."""
 
-    __slots__ = ("_cancelled", "_coroutine", "_future", "_loop")
+    __slots__ = ("_cancelled", "_coroutine", "_future", "_loop", "_steps")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
         self._loop = loop
         self._coroutine = coroutine
+        # `next` ends without raising StopIteration, which costs as much as the whole of a step.
+        self._steps = iter(coroutine.__await__())
         self._future: asyncio.Future[Any] | None = None
         self._cancelled = False
 
@@ -41,8 +45,10 @@ class Turn:
                 self._cancelled = False
                 future = self._coroutine.throw(asyncio.CancelledError())
             else:
-                future = self._coroutine.send(None)
+                future = next(self._steps, _OVER)
         except (StopIteration, asyncio.CancelledError):
+            return
+        if future is _OVER:
             return
         if future is None:  # `asyncio.sleep(0)`: a plain wish to let others go first
             self._loop.call_soon(self._step)

@@ -334,11 +334,10 @@ class UpstreamConnection:
     def _is_simple(self, body: bytes) -> bool:
         """Whether a complete answer that came in one read needs nothing more than to be handed over."""
         headers = self._parser.headers
-        return (
-            b"content-encoding" not in headers
-            and len(body) <= self._max_response_bytes
-            and not headers.get(b"content-type", b"").startswith(_STREAMS)
-        )
+        if b"content-encoding" in headers or len(body) > self._max_response_bytes:
+            return False
+        content_type = headers.get(b"content-type", b"")
+        return content_type.startswith(b"application/json") or not content_type.startswith(_STREAMS)
 
     def _begin_answer(self) -> bool:
         """The head is complete. False when that ended the exchange already."""

@@ -137,6 +137,8 @@ class Access:
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules = tuple(rules)
+        self.has_rules = bool(self._rules)
+        """Without any, only credentials that are narrowed need `check`."""
         self._verdicts: dict[Any, Verdict | None] = {}
         self._own_rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
-from gatewright.core.ledger import Attempt, Tokens
+from gatewright.core.ledger import Packed
 from gatewright.core.usage import Usage
 from gatewright.pipeline.targets import BoundTarget
 
@@ -34,10 +34,10 @@ def note_attempt(x: Exchange, error: GatewayError) -> None:
     x.usage = None
 
 
-def attempts_of(x: Exchange) -> list[Attempt]:
-    """The attempts of a settled exchange, in order, as the ledger has them."""
+def attempts_of(x: Exchange) -> list[Packed]:
+    """The attempts of a settled exchange, in order, as the ledger has them (`core.ledger.Attempt`)."""
     target: BoundTarget | None = x.target
-    attempts: list[Attempt] = []
+    attempts: list[Packed] = []
     upstream_s = x.upstream_s
     if x.past is not None:
         for past in x.past:
@@ -57,21 +57,26 @@ def _attempt(
     usage: Usage | None,
     priced: tuple[int | None, str],
     upstream_s: float,
-) -> Attempt:
-    return Attempt(
+) -> Packed:
+    cost, version = priced
+    return (
         target.provider,
         target.upstream.type,
         target.model or x.requested_model,
         outcome,
         None if usage is None else _tokens(usage),
         usage is not None and usage.estimated,
-        *priced,
+        cost,
+        version,
         int(upstream_s * 1000),
     )
 
 
-def _tokens(usage: Usage) -> Tokens:
-    return Tokens(
+def _tokens(usage: Usage) -> Packed:
+    """The fields of `core.ledger.Tokens`."""
+    if usage.is_text:
+        return (usage.input_total, 0, 0, 0, 0, 0, usage.output_total)
+    return (
         usage.input_total,
         usage.input_cached_read,
         usage.input_cache_write,

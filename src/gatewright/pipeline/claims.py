@@ -8,6 +8,7 @@ streams, and settled once with what was really used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from typing import Final
 
@@ -92,4 +93,4 @@ class Claims:
 
 
 def _soften(claim: Claim) -> Claim:
-    return msgspec.structs.replace(claim, allowance=msgspec.structs.replace(claim.allowance, is_hard=False))
+    return msgspec.structs.replace(claim, allowance=replace(claim.allowance, is_hard=False))

@@ -6,10 +6,9 @@ a stream from its events and bytes, of a whole answer from its text.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from typing import Final
-
-from msgspec import structs
 
 from gatewright.core.chat import ChatRequest, Message
 from gatewright.core.errors import GatewayError, Kind
@@ -83,7 +82,7 @@ def fill_usage(x: Exchange) -> None:
     input_tokens = usage.input_total if usage is not None and usage.input_total else _count_input(x, dialect)
     output_tokens = 0 if dialect.family == "embeddings" else _count_output(x, usage)
     known = usage or Usage()
-    x.usage = structs.replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True)
+    x.usage = replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True)
 
 
 def _fill_units(x: Exchange, dialect: Dialect) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
-
-import msgspec
 
 from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.usage import Usage
@@ -15,26 +14,16 @@ from gatewright.pipeline.claims import NANO_FEMTO, Claims, Measure
 class ShownLimit:
     """A limit that the headers of an answer may speak of."""
 
-    __slots__ = ("index", "limit", "lines", "unit")
+    __slots__ = ("index", "limit", "lines_after", "lines_before", "unit")
 
-    def __init__(self, index: int, limit: int, unit: bytes, lines: bytes) -> None:
+    def __init__(self, index: int, limit: int, unit: bytes, period_s: float) -> None:
         self.index = index
         """Its place in the plan."""
         self.limit = limit
         self.unit = unit
-        self.lines = lines
-        """Its header lines, with `%d` for what remains."""
-
-
-def _lines(unit: bytes, allowance: Allowance) -> bytes:
-    duration = _duration(allowance.period_s)
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        unit,
-        allowance.limit,
-        unit,
-        unit,
-        duration,
-    )
+        self.lines_before = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: " % (unit, limit, unit)
+        """Its header lines, up to and from behind what remains."""
+        self.lines_after = b"\r\nx-ratelimit-reset-%b: %b\r\n" % (unit, _duration(period_s))
 
 
 class Plan:
@@ -81,7 +70,7 @@ class Plan:
 
     def _shown(self, unit: bytes, measures: Sequence[Measure]) -> tuple[ShownLimit, ...]:
         return tuple(
-            ShownLimit(index, allowance.limit, unit, _lines(unit, allowance))
+            ShownLimit(index, allowance.limit, unit, allowance.period_s)
             for index, (allowance, measure) in enumerate(zip(self.allowances, self.measures, strict=True))
             if measure in measures and allowance.kind == Kind.SLIDING and allowance.is_hard
         )
@@ -89,7 +78,7 @@ class Plan:
     def amounts(self, input_tokens: int, output_tokens: int, cost_nano: int, *, more: bool = False) -> list[int]:
         """So much of each allowance; with `more`, what comes on top while an answer streams."""
         once = 0 if more else 1
-        by_measure = (once, once, input_tokens, output_tokens, input_tokens + output_tokens, cost_nano)
+        by_measure = [once, once, input_tokens, output_tokens, input_tokens + output_tokens, cost_nano]
         return [by_measure[measure] for measure in self.measures]
 
 
@@ -98,7 +87,7 @@ _OUTPUT: Final = frozenset((Measure.OUTPUT, Measure.TOTAL, Measure.COST))
 
 def _while_running(allowance: Allowance) -> Allowance:
     """A limit that is passed while an answer streams holds back the next request; a budget ends the stream."""
-    return msgspec.structs.replace(allowance, is_hard=False) if allowance.kind == Kind.SLIDING else allowance
+    return replace(allowance, is_hard=False) if allowance.kind == Kind.SLIDING else allowance
 
 
 def used_amounts(plan: Plan, usage: Usage | None, cost_femto_usd: int) -> list[int]:
@@ -107,7 +96,7 @@ def used_amounts(plan: Plan, usage: Usage | None, cost_femto_usd: int) -> list[i
     if usage is not None:
         input_tokens, output_tokens = usage.input_total, usage.output_total
     cost_nano = -(-cost_femto_usd // NANO_FEMTO)
-    by_measure = (1, 0, input_tokens, output_tokens, input_tokens + output_tokens, cost_nano)
+    by_measure = [1, 0, input_tokens, output_tokens, input_tokens + output_tokens, cost_nano]
     return [by_measure[measure] for measure in plan.measures]
 
 
@@ -126,7 +115,7 @@ def limit_lines(plan: Plan, left: Sequence[int]) -> bytes:
                 if share < least:
                     nearest, least = other, share
         remaining = left[nearest.index]
-        lines += nearest.lines % (remaining if remaining > 0 else 0)
+        lines += b"%b%d%b" % (nearest.lines_before, remaining if remaining > 0 else 0, nearest.lines_after)
     return lines
 
 

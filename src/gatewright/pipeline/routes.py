@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
-
-from msgspec import Struct
 
 from gatewright.core.surface import Dialect
 from gatewright.dialects import DIALECTS
@@ -17,7 +16,8 @@ _CHOICE: Final = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
 _MODEL: Final = "{model}"
 
 
-class UpstreamRoute(Struct, frozen=True):
+@dataclass(frozen=True)
+class UpstreamRoute:
     """Where and in which dialect requests of one client dialect go."""
 
     dialect: Dialect

@@ -47,6 +47,7 @@ class Snapshot:
         self.models: NameTable[PublishedModel] = NameTable(models)
         self.anonymous = anonymous
         self.access = access
+        self.has_access_rules = access.has_rules
         self.identities = identities
         self.user_header = document.identity.end_user.header.encode()
         self._keys = keys
@@ -106,8 +107,9 @@ class Snapshot:
                 self._day = day
                 self._pricings.clear()
         key = (upstream.type, model)
-        if key in self._pricings:
-            return self._pricings[key]
+        pricing = self._pricings.get(key)
+        if pricing is not None or key in self._pricings:
+            return pricing
         if len(self._pricings) >= _MAX_CHAINS:
             self._pricings.clear()
         facts = find(self.document.catalogue, upstream.type, model)

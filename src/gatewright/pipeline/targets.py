@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gatewright.config.documents import Selector, UpstreamTimeouts
 from gatewright.core.loss import Fidelity
@@ -13,7 +14,8 @@ from gatewright.pipeline.provider import Origin, Upstream
 from gatewright.pipeline.routes import UpstreamRoute
 
 
-class BoundTarget(Struct, frozen=True):
+@dataclass(frozen=True)
+class BoundTarget:
     """A target with everything an attempt needs."""
 
     provider: str
@@ -36,7 +38,8 @@ class BoundTarget(Struct, frozen=True):
         return self.upstream.origin
 
 
-class PublishedModel(Struct, frozen=True):
+@dataclass(frozen=True)
+class PublishedModel:
     """A name clients call, compiled."""
 
     name: str
@@ -70,7 +73,8 @@ class PublishedModel(Struct, frozen=True):
         return rest + list(self.fallback)
 
 
-class AttachedPolicy(Struct, frozen=True):
+@dataclass(frozen=True)
+class AttachedPolicy:
     """A filter instance with what it applies to."""
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gatewright.core.consumer import Consumer
@@ -37,6 +36,8 @@ _JSON: Final = b"application/json"
 _EVENTS: Final = b"text/event-stream"
 _EVENTS_UTF8: Final = b"text/event-stream; charset=utf-8"
 _OVERLOADED_RETRY_S: Final = 1.0
+_LOW_DIGITS: Final = [f"{number:03x}" for number in range(0x1000)]
+"""The last three of an id's eight hexadecimal digits, since formatting a number takes a microsecond."""
 _NEVER: Final = float("inf")
 
 ReportFault = Callable[[str, BaseException], None]
@@ -87,7 +88,9 @@ class DataPlane:
         """What may hold a reservation that expires unless it is kept alive."""
         self._report_fault = report_fault
         self._id_prefix = id_prefix
-        self._ids = count(1)
+        self._number = 0
+        """Of the last exchange that was given an id here."""
+        self._id_begin = f"{id_prefix}00000"
         self._cors: CorsPolicy | None = None
         self._created = 0
         self._max_in_flight = 0
@@ -182,8 +185,15 @@ class DataPlane:
         if sent is not None and _REQUEST_ID.match(sent):
             exchange_id = sent.decode("ascii")
         else:
-            exchange_id = f"{self._id_prefix}{next(self._ids):08x}"
+            exchange_id = self._next_id()
         return Exchange(exchange_id, self.snapshot, headers, body, self._ports.now())
+
+    def _next_id(self) -> str:
+        number = self._number = self._number + 1
+        low = number & 0xFFF
+        if low == 0:
+            self._id_begin = f"{self._id_prefix}{number >> 12:05x}"
+        return self._id_begin + _LOW_DIGITS[low]
 
     def _route(self, request: Request, x: Exchange) -> Route:
         route, named = find_route(request.method, request.path, request.headers)

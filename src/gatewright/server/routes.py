@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import unquote
-
-from msgspec import Struct
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.surface import Dialect, Surface
@@ -29,7 +28,8 @@ _NAMES: Final = {rb"\{model\}": rb"([^?#]+)", rb"\{id\}": rb"([^/?#]+)"}
 _ID: Final = re.compile(r"[A-Za-z0-9_~:@!$&'()*+,;=.-]{1,256}\Z")
 
 
-class Listing(Struct, frozen=True):
+@dataclass(frozen=True)
+class Listing:
     """How one vendor's clients read the list of published models."""
 
     render_models: Callable[[Sequence[str], int], bytes]
@@ -40,7 +40,8 @@ class Listing(Struct, frozen=True):
     """The request header by which clients of this vendor are known, where another vendor has the same path."""
 
 
-class Route(Struct, frozen=True):
+@dataclass(frozen=True)
+class Route:
     """What is served on a path."""
 
     surface: Surface

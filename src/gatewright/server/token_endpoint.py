@@ -14,6 +14,7 @@ consumer once that is known, and with the reason when it is refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -307,7 +308,7 @@ def _refuse_method(endpoint: Endpoint, x: Exchange) -> Reply:
     method = endpoint.surface.method
     error = OAuthError("invalid_request", f"Use {method.decode()} here.", status=405, kind=Kind.METHOD_NOT_ALLOWED)
     x.error = error.as_gateway_error()
-    return msgspec.structs.replace(error.as_reply(), headers=(*NO_STORE, (b"allow", method)))
+    return replace(error.as_reply(), headers=(*NO_STORE, (b"allow", method)))
 
 
 def _is_named(name: str, consumer: Consumer) -> bool:

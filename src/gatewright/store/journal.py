@@ -22,7 +22,7 @@ import mmap
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from struct import Struct as Layout
@@ -33,7 +33,7 @@ from zlib import crc32
 import msgspec
 
 from gatewright.config.ledger import Ledger
-from gatewright.core.ledger import Attempt, Entry
+from gatewright.core.ledger import Attempt, Packed
 
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 SUFFIX: Final = ".segment"
@@ -122,10 +122,10 @@ class Journal:
         kind: str,
         is_stream: bool,
         cache: str,
-        attempts: list[Attempt],
+        attempts: Sequence[Packed | Attempt],
     ) -> None:
         """Append the next entry (`core.ledger.Entry` without its number); when it returns, the kernel has it."""
-        entry = Entry(
+        entry: Packed = (
             self.number + 1,
             id,
             started_at_us,
@@ -392,9 +392,9 @@ def _mended(value: Any) -> Any:
             return value
         case int():
             return max(-_INT, min(value, _INT))
-        case list():
+        case list() | tuple():
             return [_mended(one) for one in value]
         case msgspec.Struct():
-            return type(value)(*(_mended(getattr(value, field)) for field in value.__struct_fields__))
+            return [_mended(getattr(value, field)) for field in value.__struct_fields__]
         case _:
             return value

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeVar
-
-from msgspec.structs import replace
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
@@ -11,16 +10,16 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.usage import Usage
 from gatewright.pipeline.claims import BudgetGroup
+from gatewright.pipeline.targets import BoundTarget
 from gatewright.telemetry.records import (
-    DURATION_BUCKETS_S,
     MAX_DATAGRAM_BYTES,
-    OVERHEAD_BUCKETS_S,
     Batch,
     BudgetState,
     Cell,
     Gauges,
     Labels,
 )
+from gatewright.telemetry.tally import Tally
 
 _MAX_CELLS = 5_000
 """Label sets counted between two batches; exchanges beyond it are counted under the set without a model."""
@@ -38,6 +37,10 @@ _HALF_NANO = _NANO // 2
 _NO_USAGE = Usage()
 
 
+_Key = tuple[str, str, str, str, int, str, bool]
+"""The fields of `records.Labels`."""
+
+
 class Recorder:
     """Takes every finished exchange once; `batches` gives what has gathered, in datagrams."""
 
@@ -46,8 +49,8 @@ class Recorder:
         self._pid = pid
         self._wall = wall
         self.lines_wanted = lines
-        self._cells: dict[tuple[str, str, str, str, int, str, bool], Cell] = {}
-        self._fixed: dict[tuple[str, str, str, str, int, str, bool], bytes] = {}
+        self._tallies: dict[_Key, Tally] = {}
+        self._fixed: dict[_Key, bytes] = {}
         """The members of an access-log line that all exchanges of a label set share, rendered."""
         self._consumers: dict[str, bytes] = {}
         """The paths of consumers, as JSON."""
@@ -61,7 +64,7 @@ class Recorder:
 
     def record(self, x: Exchange) -> None:
         """Book a settled exchange."""
-        target = x.target
+        target: BoundTarget | None = x.target
         provider = upstream_model = ""
         if target is not None:
             provider = target.provider
@@ -73,21 +76,10 @@ class Recorder:
         begun_s = x.first_byte_s or x.finished_s
         overhead_s = max(begun_s - x.started_s - x.upstream_s, 0.0)
         key = (surface, x.published_model, provider, upstream_model, x.status, kind, x.stream)
-        cell = self._cells.get(key) or self._new_cell(key)
-        cell.exchanges += 1
-        cell.attempts += x.attempts if x.past is None else x.attempts - len(x.past)
-        cell.bytes_in += x.bytes_in
-        cell.bytes_out += x.bytes_out
-        cell.duration_sum_s += total_s
-        cell.duration_counts[bisect_left(DURATION_BUCKETS_S, total_s)] += 1
-        if x.first_byte_s:
-            first_byte_s = x.first_byte_s - x.started_s
-            cell.first_byte_sum_s += first_byte_s
-            cell.first_byte_counts[bisect_left(DURATION_BUCKETS_S, first_byte_s)] += 1
-        cell.overhead_sum_s += overhead_s
-        cell.overhead_counts[bisect_left(OVERHEAD_BUCKETS_S, overhead_s)] += 1
+        tally = self._tallies.get(key) or self._new_tally(key)
+        tally.add_exchange(x, total_s, overhead_s)
         if x.usage is not None:
-            _add_usage(cell, x.usage, x.cost_femto_usd)
+            tally.add_usage(x.usage, x.cost_femto_usd)
         if x.past is not None:
             self._add_past(x, key)
         if x.budgets is not None:
@@ -98,7 +90,7 @@ class Recorder:
 
     def batches(self, gauges: Gauges) -> list[bytes]:
         """Everything gathered since the last call, as datagrams; there is always at least one, for the gauges."""
-        cells, self._cells = list(self._cells.values()), {}
+        cells, self._tallies = [tally.cell() for tally in self._tallies.values()], {}
         out: list[bytes] = []
         first = True
         while first or cells or self._lines or self._budgets:
@@ -128,29 +120,29 @@ class Recorder:
             if batch.lines:
                 self._keep_line(batch.lines, batch.lines.count(b"\n"))
 
-    def _add_past(self, x: Exchange, key: tuple[str, str, str, str, int, str, bool]) -> None:
+    def _add_past(self, x: Exchange, key: _Key) -> None:
         """Count the attempts that were followed by others where they were made."""
         surface, model, _, _, status, kind, stream = key
         for attempt in x.past or ():
             target = attempt.target
             its = (surface, model, target.provider, target.model or x.published_model, status, kind, stream)
-            cell = self._cells.get(its) or self._new_cell(its)
-            cell.attempts += 1
+            tally = self._tallies.get(its) or self._new_tally(its)
+            tally.add_attempt()
             if attempt.usage is not None:
-                _add_usage(cell, attempt.usage, attempt.cost_femto_usd)
+                tally.add_usage(attempt.usage, attempt.cost_femto_usd)
 
-    def _new_cell(self, key: tuple[str, str, str, str, int, str, bool]) -> Cell:
+    def _new_tally(self, key: _Key) -> Tally:
         surface, _, provider, _, status, kind, stream = key
-        if len(self._cells) >= _MAX_CELLS:
+        if len(self._tallies) >= _MAX_CELLS:
             key = (surface, "", provider, "", status, kind, stream)
-            known = self._cells.get(key)
+            known = self._tallies.get(key)
             if known is not None:
                 return known
-        cell = self._cells[key] = Cell(Labels(*key))
-        return cell
+        tally = self._tallies[key] = Tally(Labels(*key))
+        return tally
 
-    def _merge(self, other: Cell) -> None:
-        labels = other.labels
+    def _merge(self, cell: Cell) -> None:
+        labels = cell.labels
         key = (
             labels.surface,
             labels.model,
@@ -160,17 +152,10 @@ class Recorder:
             labels.kind,
             labels.stream,
         )
-        cell = self._cells.get(key)
-        if cell is None:
-            self._cells[key] = other
-            return
-        for name in Cell.__struct_fields__[1:]:
-            mine, theirs = getattr(cell, name), getattr(other, name)
-            setattr(
-                cell,
-                name,
-                [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs,
-            )
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(labels)
+        tally.merge(cell)
 
     def _add_line(self, x: Exchange, fixed: bytes, total_s: float, overhead_s: float) -> None:
         """Render one access-log line. Members that do not apply are left out; the reference page lists them all.
@@ -210,7 +195,7 @@ class Recorder:
         )
         self._keep_line(line, 1)
 
-    def _render_fixed(self, key: tuple[str, str, str, str, int, str, bool]) -> bytes:
+    def _render_fixed(self, key: _Key) -> bytes:
         if len(self._fixed) > _MAX_CELLS:
             self._fixed.clear()
         members = zip(Labels.__struct_fields__, key, strict=True)
@@ -264,17 +249,6 @@ class Recorder:
         del self._lines[:count]
         self._lines_bytes -= size
         return taken
-
-
-def _add_usage(cell: Cell, usage: Usage, cost_femto_usd: int | None) -> None:
-    cell.input_tokens += usage.input_total
-    cell.cached_input_tokens += usage.input_cached_read
-    cell.output_tokens += usage.output_total
-    cell.reasoning_tokens += usage.output_reasoning
-    if cost_femto_usd is None:
-        cell.unpriced += 1
-    else:
-        cell.cost_pico_usd += (cost_femto_usd + 500) // 1000
 
 
 def _together(x: Exchange) -> tuple[Usage | None, int | None]:

@@ -58,15 +58,11 @@ class KnownHead:
             if len(data) != len(before):
                 return None
             return Request(request.method, request.path, request.query, request.headers, b"", True, False, self)
-        start = len(before)
-        # The digits end where `after` begins, within the ten places a length may have.
-        end = data.find(after, start, start + 10 + len(after))
-        digits = data[start:end]
-        if end < 0 or not digits.isdigit():
+        digits = _length_in(data, before, after)
+        if not digits:
             return None
-        body_start = end + len(after)
-        length = int(digits)
-        if length > max_body_bytes or len(data) - body_start != length:
+        body_start = len(before) + len(digits) + len(after)
+        if len(data) - body_start > max_body_bytes:
             return None
         headers = request.headers
         if headers[b"content-length"] != digits:
@@ -101,15 +97,31 @@ class KnownAnswerHead:
         if not data.startswith(before):
             return None
         after = self._after
-        start = len(before)
-        end = data.find(after, start, start + 10 + len(after))
-        digits = data[start:end]
-        if end < 0 or not digits.isdigit():
+        digits = _length_in(data, before, after)
+        if not digits:
             return None
-        body_start = end + len(after)
-        if len(data) - body_start != int(digits):
-            return None
+        body_start = len(before) + len(digits) + len(after)
         headers = self._headers
         if headers[b"content-length"] != digits:
             headers = headers | {b"content-length": digits}
         return headers, data[body_start:]
+
+
+def _length_in(data: bytes, before: bytes, after: bytes) -> bytes:
+    """The Content-Length between the parts of a head, if it is that of what follows the head; else nothing.
+
+    Told from how much there is, since that costs less than reading it: only one number has as many digits as are left.
+    """
+    rest = len(data) - len(before) - len(after)
+    places = len(b"%d" % (rest,))
+    digits = b"%d" % (rest - places,)
+    if len(digits) != places:
+        places -= 1
+        digits = b"%d" % (rest - places,)
+        if len(digits) != places:
+            return b""
+    start = len(before)
+    end = start + places
+    if data[start:end] != digits or data[end : end + len(after)] != after:
+        return b""
+    return digits

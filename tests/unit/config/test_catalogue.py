@@ -221,7 +221,7 @@ def test_prices_have_the_names_of_what_is_counted() -> None:
         "estimated": None,
     }
     assert {name for name in otherwise.values() if name} <= set(Rates.__struct_fields__)
-    counts = {name.removesuffix("_total") for name in Usage.__struct_fields__ if name not in otherwise}
+    counts = {name.removesuffix("_total") for name in Usage.__dataclass_fields__ if name not in otherwise}
     assert counts <= set(Rates.__struct_fields__)
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -6,27 +9,38 @@ from gatewright.core.usage import Usage, service_in, service_of, with_service
 
 def test_nothing_is_used_unless_said() -> None:
     usage = Usage()
-    assert {getattr(usage, field) for field in usage.__struct_fields__} == {0, None, ""}
+    assert {getattr(usage, field) for field in Usage.__dataclass_fields__} == {0, None, ""}
     assert usage.estimated is False
 
 
-def test_counts_are_named_and_do_not_change() -> None:
+def test_counts_are_named() -> None:
     usage = Usage(input_total=10, input_cached_read=4, output_total=3, output_reasoning=1)
     assert (usage.input_total, usage.output_total) == (10, 3)
     with pytest.raises(TypeError):
         Usage(10, 3)  # type: ignore[misc]
-    with pytest.raises(AttributeError):
-        usage.input_total = 11  # type: ignore[misc]
 
 
 def test_equal_counts_are_equal() -> None:
     assert Usage(input_total=1) == Usage(input_total=1)
+    assert hash(Usage(input_total=1)) == hash(Usage(input_total=1))
     assert Usage(input_total=1) != Usage(input_total=1, estimated=True)
 
 
-def test_it_survives_the_wire_between_processes() -> None:
-    usage = Usage(input_total=7, output_total=2, output_audio=1, estimated=True)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(usage), type=Usage) == usage
+def test_a_changed_copy_keeps_all_else() -> None:
+    names = [name for name in Usage.__dataclass_fields__ if name not in ("service", "estimated")]
+    usage = Usage(**{name: number for number, name in enumerate(names, start=1)}, service="flex", estimated=True)
+    copy = replace(usage, input_total=99)
+    assert [getattr(copy, name) for name in names] == [99, *range(2, len(names) + 1)]
+    assert (copy.service, copy.estimated) == ("flex", True)
+
+
+@pytest.mark.parametrize("name", sorted(Usage.__dataclass_fields__))
+def test_text_is_what_has_two_prices(name: str) -> None:
+    assert Usage().is_text
+    neutral = {"input_total", "output_total", "service", "estimated"}
+    # An hour's writes are among those written, so they never stand alone.
+    value: Any = {"service": "flex", "estimated": True}.get(name, 1)
+    assert Usage(**{name: value}).is_text == (name in neutral or name == "input_cache_write_1h")
 
 
 @pytest.mark.parametrize(

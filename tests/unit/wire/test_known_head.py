@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ def message(body: bytes) -> bytes:
 
 
 def plain(found: Request | Malformed) -> dict[str, object]:
-    return {**msgspec.structs.asdict(found), "head": None}
+    return {**dataclasses.asdict(found), "head": None}
 
 
 @given(st.lists(st.binary(max_size=1200), min_size=1, max_size=5), st.binary(max_size=40))
@@ -90,6 +91,22 @@ def test_two_at_once_and_one_in_pieces_go_through_the_parser() -> None:
     (request,) = parser.feed(b"j")
     assert isinstance(request, Request)
     assert request.body == b"hij"
+
+
+@pytest.mark.parametrize("size", [0, 1, 8, 9, 10, 11, 98, 99, 100, 101, 998, 999])
+def test_the_length_is_told_from_what_came_only_where_all_came(size: int) -> None:
+    parser = make_parser()
+    parser.feed(message(b"abc"))
+    (whole,) = parser.feed(message(bytes(size)))
+    assert plain(whole) == plain(*make_parser().feed(message(bytes(size))))
+    assert parser.feed(HEAD % (size + 1) + bytes(size)) == []
+    (rest,) = parser.feed(b"!")
+    assert isinstance(rest, Request)
+    answers = ResponseParser()
+    assert answers.feed(answer(b"abc")) == b"abc"
+    answers.reset()
+    assert answers.feed(ANSWER_HEAD % (size + 1) + bytes(size)) == bytes(size)
+    assert not answers.complete
 
 
 def test_a_request_without_a_body_is_known_too() -> None:

@@ -10,6 +10,7 @@ Together), or `prompt_audio_seconds` beside them (Mistral). Reranks count search
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -60,11 +61,11 @@ def read_answer(body: bytes, output: Medium = "text", *, has_duration: bool = Fa
     if has_duration and (usage is None or usage.audio_s is None):
         heard_s = _amount(_any(answer.duration))
         if heard_s is not None:
-            usage = msgspec.structs.replace(usage or Usage(), audio_s=heard_s)
+            usage = replace(usage or Usage(), audio_s=heard_s)
     if output == "image" and answer.data:
         images = _length(answer.data)
         if images is not None:
-            usage = msgspec.structs.replace(usage or Usage(), images=images)
+            usage = replace(usage or Usage(), images=images)
     return answer.model or None, usage
 
 
@@ -205,5 +206,5 @@ class EventReader:
             return [Failure(kind=Kind.UPSTREAM_CUT, message=fault.message, code=fault.code)]
         usage = _normalise(_object(fields.get("usage")), {}, self._output)
         if usage is not None and self._images:
-            usage = msgspec.structs.replace(usage, images=self._images)
+            usage = replace(usage, images=self._images)
         return [] if usage is None else [UsageReport(usage=usage)]

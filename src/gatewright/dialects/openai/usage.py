@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from gatewright.core.usage import Usage, with_service
 from gatewright.dialects.openai.usage_members import Answer, AnyAnswer, Details, Reported
@@ -45,9 +46,11 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
 
 
 def _normalise(reported: Reported) -> Usage | None:
-    total = reported.total_tokens
-    input_total = reported.prompt_tokens
-    output_total = reported.completion_tokens
+    # All members at once, for one by one each costs a look-up.
+    input_total: int | None
+    output_total: int | None
+    total: int | None
+    input_total, output_total, total, prompt, completion, hit, cached, num_cached = astuple(reported)
     if input_total is None:
         if total is None:
             return None
@@ -55,22 +58,17 @@ def _normalise(reported: Reported) -> Usage | None:
         input_total = max(total - (output_total or 0), 0)
     if output_total is None:
         output_total = max((total or 0) - input_total, 0)
-    prompt = reported.prompt_tokens_details or _NONE
-    completion = reported.completion_tokens_details or _NONE
-    reasoning = completion.reasoning_tokens or 0
+    reasoning = 0 if completion is None else completion.reasoning_tokens or 0
     uncounted = (total or 0) - input_total - output_total
     if uncounted > 0:
         output_total += uncounted
         reasoning = max(reasoning, uncounted)
+    if prompt is None and completion is None and hit is None and cached is None and num_cached is None:
+        return Usage(input_total=input_total, output_total=output_total, output_reasoning=reasoning)
+    prompt, completion = prompt or _NONE, completion or _NONE
     return Usage(
         input_total=input_total,
-        input_cached_read=(
-            prompt.cached_tokens
-            or reported.prompt_cache_hit_tokens
-            or reported.cached_tokens
-            or reported.num_cached_tokens
-            or 0
-        ),
+        input_cached_read=prompt.cached_tokens or hit or cached or num_cached or 0,
         input_cache_write=prompt.cache_write_tokens or 0,
         input_audio=prompt.audio_tokens or 0,
         input_image=prompt.image_tokens or 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -143,7 +144,7 @@ def test_a_plain_answer_event_by_event() -> None:
         Delta(0, 0, "Hel"),
         Delta(0, 0, "lo é"),
         PartEnd(0, 0),
-        UsageReport(usage=msgspec.structs.replace(usage, output_total=9), extra=extra),
+        UsageReport(usage=replace(usage, output_total=9), extra=extra),
         Finish(reason="stop", native="end_turn", dialect=NAME),
     ]
 

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Raw, Struct, structs
+from msgspec import Meta, Raw, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.usage import Usage, with_service
@@ -103,7 +104,7 @@ def complete_usage(usage: Usage, tier: Raw | None, output: Raw | None) -> Usage:
         return usage
     calls = [item.action for item in items if item.type == "web_search_call"]
     searches = sum(1 for action in calls if action is None or action.type in (None, "search"))
-    return structs.replace(usage, web_searches=searches) if searches else usage
+    return replace(usage, web_searches=searches) if searches else usage
 
 
 def usage_extension(raw: Raw, usage: Usage) -> Extension:

@@ -166,6 +166,8 @@ def spelled(response: ChatResponse) -> Any:
             return {name: plain(inner) for name, inner in value.items()}
         if isinstance(value, list | tuple):
             return [plain(inner) for inner in value]
+        if isinstance(value, Usage):
+            return value
         return value if value is None or isinstance(value, str | int | float) else json.loads(bytes(value))
 
     return plain(response)

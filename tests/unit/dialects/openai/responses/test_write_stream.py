@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -327,5 +328,5 @@ def test_any_answer_is_read_back(parts: list[Part], size: int) -> None:
     decoder = ResponsesDecoder()
     again = fold([one for start in range(0, len(data), size) for one in decoder.feed(data[start : start + size])])
     assert decoder.end() == []
-    assert again.usage == msgspec.structs.replace(USAGE.usage, service="prices")
+    assert again.usage == dataclasses.replace(USAGE.usage, service="prices")
     assert [bare(one) for one in again.choices[0].parts] == [bare(one) for one in parts]
