@@ -23,6 +23,25 @@ __all__ = ["Malformed", "MalformedResponse", "Request", "RequestParser", "Respon
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ONLY_ONCE: Final = frozenset((b"host", b"authorization", b"x-api-key", b"api-key", b"content-type", b"x-request-id"))
+_USUAL: Final = {
+    name: name
+    for name in (
+        b"accept",
+        b"accept-encoding",
+        b"authorization",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"host",
+        b"server",
+        b"transfer-encoding",
+        b"user-agent",
+        b"x-request-id",
+    )
+}
+"""Names that stand in most heads. In place of an equal one that was read, such a constant is found at once wherever
+compiled code asks for it, since equal constants are one object there."""
 _NO_BODY: Final = b""
 _CHUNK_BYTES: Final = 16
 """Framing allowed for each byte of a chunked body; the smallest chunks need five."""
@@ -207,6 +226,7 @@ class RequestParser:
             return  # trailers: framed by the tokenizer, never merged into headers (RFC 9110 §6.5.1)
         headers = self._headers
         name = name.lower()
+        name = _USUAL.get(name, name)
         self._head_bytes += len(name) + len(value) + 4
         self._fields += 1
         if self._fields > self.max_headers or self._head_bytes > self.max_header_bytes:
@@ -420,6 +440,7 @@ class ResponseParser:
             raise MalformedResponse(_TOO_MANY_FIELDS)
         headers = self._head
         name = name.lower()
+        name = _USUAL.get(name, name)
         if name in headers:
             value = headers[name] + b", " + value
         headers[name] = value
