@@ -81,6 +81,10 @@ from mypyc.build import mypycify
 target, options, files = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 shared = "gatewright_native"
 modules = mypycify([*options, *files], opt_level="2", debug_level="0", group_name=shared, target_dir=target)
+if sys.platform == "linux":
+    # Nobody puts other functions in the place of these: calls need no detour, and what is small may be inlined.
+    for module in modules:
+        module.extra_compile_args += ["-fno-semantic-interposition", "-fno-plt"]
 setup(name="gatewright", packages=[], ext_modules=modules,
       script_args=["--quiet", "build_ext", "--build-lib", target + "/lib", "--build-temp", target + "/temp"])
 """
