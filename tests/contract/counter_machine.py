@@ -64,6 +64,9 @@ class Held:
     allowances: list[Allowance]
     taken: list[Taken]
     gone: list[int]
+    """What was held of sliding ones in earlier slices, all of it."""
+    earlier: list[list[Taken]]
+    """That, in order."""
 
 
 @dataclass
@@ -160,7 +163,7 @@ class CounterMachine(RuleBasedStateMachine):
         for allowance, amount in zip(allowances, amounts, strict=True):
             self.check_limit(allowance, amount, 0)
         taken = [self.plain[key].add(now, amount) for key, amount in wanted.items()]
-        self.held.append(Held(process, answer, allowances, taken, [0] * len(taken)))
+        self.held.append(Held(process, answer, allowances, taken, [0] * len(taken), [[] for _ in taken]))
         self.check_left(answer)
 
     @precondition(lambda self: self.held)
@@ -184,11 +187,14 @@ class CounterMachine(RuleBasedStateMachine):
             plain, taken = self.plain[allowance.key], held.taken[index]
             if takes[index][0]:
                 self.check_limit(allowance, *takes[index])
-            if plain.is_live(taken, now):
+            if plain.is_live(taken, now) and (plain.kind is not Kind.SLIDING or taken.number == plain.number(now)):
                 taken.at, taken.number, taken.amount = now, plain.number(now), taken.amount + amounts[index]
                 continue
             if plain.kind is Kind.SLIDING:
+                if not amounts[index]:
+                    continue
                 held.gone[index] += taken.amount
+                held.earlier[index].append(taken)
             held.taken[index] = plain.add(now, takes[index][0])
         self.check_left(held.grant)
 
@@ -214,7 +220,12 @@ class CounterMachine(RuleBasedStateMachine):
         for index, allowance in enumerate(held.allowances):
             plain, taken = self.plain[allowance.key], held.taken[index]
             if plain.kind is Kind.SLIDING:
-                change = max(used[index] - held.gone[index], 0) - taken.amount
+                since = used[index] - held.gone[index]
+                for earlier in held.earlier[index]:
+                    unused = min(max(-since, 0), earlier.amount)
+                    earlier.amount -= unused
+                    since += unused
+                change = max(since, 0) - taken.amount
                 if plain.is_live(taken, now):
                     taken.amount += change
                 elif change > 0:

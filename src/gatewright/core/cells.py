@@ -8,11 +8,14 @@ and differ in where a row comes from. An adapter that keeps its numbers elsewher
   what stood in older ones is gone. Used of a counter is the sum of its ring, and what is settled for good (budgets).
 - `reserve` adds to the present slice and remembers its number: the mark. A hard allowance refuses when used + amount >
   limit; but a sliding one with a limit above zero grants an amount above the limit while nothing is used.
-- `extend` moves what the grant holds from its mark into the present slice, more added, and the mark with it. If the
-  mark is gone, a sliding counter has served it: it stays forgotten (`Grant.gone`); any other takes it again. What is
-  taken, if anything, must fit as in `reserve`; where the grant alone uses the counter, a sliding one lets it go on.
-- `settle` of a sliding counter puts the difference into the marked slice; if that is gone, an excess goes into the
-  present one. The others remove what is held from the marked slice, if it is there; budgets add what was used.
+- `extend` of a sliding counter adds to the present slice, which becomes the mark; what was held before stays where it
+  was used (`Grant.earlier`), so that a long stream counts as what it is. Of any other it moves what the grant holds
+  from its mark into the present slice, more added, and the mark with it; what was at a mark that is gone is taken
+  again. What is taken, if anything, must fit as in `reserve`; where the grant alone uses the counter, a sliding one
+  lets it go on.
+- `settle` of a sliding counter puts the difference into the marked slice, and takes out of earlier ones, the first to
+  begin with, what was not used of them either; if the mark is gone, an excess goes into the present slice. The others
+  remove what is held from the marked slice, if it is there; budgets add what was used.
 
 Rows are changed by single stores in such an order that a process killed between two of them leaves a counter that
 counts too much until the slice ends or the reservation expires, never too little for good.
@@ -182,7 +185,7 @@ class CellCounters(ABC):
                 row[slot] -= amounts[index]
 
     def extend(self, grant: Grant, amounts: list[int]) -> Refused | None:
-        """Take so much more, all or none, and move everything into the present slices."""
+        """Take so much more, all or none, and let everything live on."""
         now = self._time()
         places: list[tuple[Row, int, int]] = []
         for index, allowance in enumerate(grant.allowances):
@@ -218,8 +221,11 @@ class CellCounters(ABC):
             if not 0 <= spent <= LARGEST:
                 spent = _bound(spent)
             if allowance.kind is _SLIDING:
-                if grant.gone is not None:
-                    spent = max(spent - grant.gone[index], 0)
+                if grant.earlier is not None:
+                    spent, unused = grant.used_since(index, spent)
+                    for part in unused:
+                        if 0 <= row[HEAD] - part.mark < SLICES:
+                            _take_out(row, RING + part.mark % SLICES, part.amount, part.mark != row[HEAD])
                 change = spent - amounts[index]
                 if change:
                     self._correct(row, allowance, marks[index], change)
@@ -286,13 +292,13 @@ class CellCounters(ABC):
             row[RING + number % SLICES] += change
 
     def _move(self, grant: Grant, index: int, more: int, row: Row, number: int, size: int) -> None:
+        if size == SLICES:
+            if more:
+                row[RING + number % size] += more
+                grant.go_on(index, number, more)
+            return
         mark, held = grant.marks[index], grant.amounts[index]
         is_gone = number - mark >= size
-        if is_gone and size == SLICES:
-            if grant.gone is None:
-                grant.gone = [0] * len(grant.amounts)
-            grant.gone[index] += held
-            held = 0
         row[RING + number % size] += more if mark == number else held + more
         if not is_gone and mark != number:
             _take_out(row, RING + mark % size, held, True)

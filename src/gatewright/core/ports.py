@@ -34,8 +34,9 @@ class Counters(Protocol):
     def extend(self, grant: Grant, amounts: list[int]) -> Refused | Awaitable[Refused | None] | None:
         """Take so much more, all or none, and let the whole reservation live for another `RESERVED_S`.
 
-        An amount of zero is not refused, unless the reservation had expired and does not fit any more. A sliding
-        allowance that nobody else uses lets its exchange go on beyond the limit.
+        What is held of a sliding allowance stays where it was taken. An amount of zero is not refused, unless the
+        reservation had expired and does not fit any more. A sliding allowance that nobody else uses lets its exchange
+        go on beyond the limit.
         """
         ...
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gatewright.core.counting import Allowance
+from gatewright.core.counting import Allowance, Kind
 from gatewright.core.grant import Grant
 from gatewright.store.redis_owed import Owed
 from gatewright.store.redis_scripts import Row, Shape
@@ -104,21 +104,27 @@ class Leases:
         return left, marks
 
     def extend(self, shapes: Sequence[Shape], grant: Grant, amounts: list[int], now_us: float) -> bool:
-        """Take more for a grant that the server holds, and move all of it into the present slices; False: ask."""
+        """Take more for a grant that the server holds, and let all of it live on; False: ask the server."""
         for i, shape in enumerate(shapes):
             lease = self._measure(shape, grant.allowances[i], amounts[i], now_us)
             present = shape.slice_at(now_us)
+            if lease is None or lease.mark != present or lease.free < amounts[i]:
+                return False
             # Near its end a reservation may be forgotten before it is moved; the server knows.
-            if lease is None or lease.mark != present or lease.free < amounts[i] or present - grant.marks[i] > 1:
+            if shape.kind is not Kind.SLIDING and present - grant.marks[i] > 1:
                 return False
         for i, shape in enumerate(shapes):
             lease = self._leases[shape.name]
             lease.free -= amounts[i]
-            if grant.marks[i] != lease.mark:
-                self._owed.give(shape, lease.allowance, grant.marks[i], grant.amounts[i])
-                self._owed.add(shape, lease.allowance, lease.mark, grant.amounts[i])
-                grant.marks[i] = lease.mark
-            grant.amounts[i] += amounts[i]
+            if shape.kind is Kind.SLIDING:
+                if amounts[i]:
+                    grant.go_on(i, lease.mark, amounts[i])
+            else:
+                if grant.marks[i] != lease.mark:
+                    self._owed.give(shape, lease.allowance, grant.marks[i], grant.amounts[i])
+                    self._owed.add(shape, lease.allowance, lease.mark, grant.amounts[i])
+                    grant.marks[i] = lease.mark
+                grant.amounts[i] += amounts[i]
             grant.left[i] = lease.left + lease.free
             self._ask(lease, now_us)
         return True

@@ -188,7 +188,7 @@ class RedisCounters:
         grant.is_settled = True
         self._settle_on_server(grant, used)
         if grant.local is not None:
-            before = [whole - part for whole, part in zip(grant.amounts, grant.local.amounts, strict=True)]
+            before = [grant.taken(i) - grant.local.taken(i) for i in range(len(used))]
             self._local.settle(grant.local, [max(0, u - b) for u, b in zip(used, before, strict=True)])
         self._flush_soon()
 
@@ -300,8 +300,10 @@ class RedisCounters:
                 mark = shape.slice_at(taken.now_us)
                 if grant.is_settled or not is_moved:
                     self._owed.give(shape, grant.allowances[i], mark, amounts[i])
+                elif shape.kind is _SLIDING:
+                    self._note_late(grant, i, mark, amounts[i])
                 else:
-                    grant.on_server[i] = amounts[i] + (0 if taken.gone[i] else grant.on_server[i])
+                    grant.on_server[i] += amounts[i]
                     grant.marks[i] = mark
 
         held, marks = (grant.on_server, grant.marks) if is_moved else (None, None)
@@ -310,6 +312,15 @@ class RedisCounters:
         grant.is_asking = True
         self._link.call(call)
         return future
+
+    def _note_late(self, grant: Holding, index: int, mark: int, more: int) -> None:
+        """The server had taken more of a sliding allowance, though it was granted without it."""
+        if more:
+            without = grant.amounts[index] - grant.on_server[index] - more
+            grant.amounts[index] = grant.on_server[index]
+            grant.go_on(index, mark, more)
+            grant.on_server[index] = grant.amounts[index]
+            grant.amounts[index] += without
 
     def _note_extended(
         self, shapes: list[Shape], grant: Holding, amounts: list[int], answer: bytes, call: Call, is_moved: bool
@@ -320,11 +331,11 @@ class RedisCounters:
             return self._refused(taken, shapes)
         for i, shape in enumerate(shapes):
             mark = shape.slice_at(taken.now_us)
-            if taken.gone[i]:
-                grant.gone = grant.gone or [0] * len(amounts)
-                grant.gone[i] += grant.amounts[i]
-                grant.amounts[i] = 0
-            elif not is_moved and grant.marks[i] != mark:
+            if shape.kind is _SLIDING:
+                if amounts[i]:
+                    grant.go_on(i, mark, amounts[i])
+                continue
+            if not is_moved and grant.marks[i] != mark:
                 self._owed.give(shape, grant.allowances[i], grant.marks[i], grant.on_server[i])
                 self._owed.add(shape, grant.allowances[i], mark, grant.on_server[i])
                 grant.epoch = self._epoch + 1
@@ -355,7 +366,9 @@ class RedisCounters:
         for i, allowance in enumerate(grant.allowances):
             shape, mark, held = self._shape(allowance), grant.marks[i], grant.on_server[i]
             if allowance.kind is _SLIDING:
-                spent = used[i] if grant.gone is None else max(used[i] - grant.gone[i], 0)
+                spent, unused = grant.used_since(i, used[i])
+                for part in unused:
+                    self._owed.give(shape, allowance, part.mark, part.amount)
                 if spent < held:
                     self._give(shape, allowance, mark, held - spent, now_us)
                 elif spent > held:

@@ -94,7 +94,7 @@ local function wait_us(c, kind, width, limit, amount)
   end
   return -1
 end
-local counters, takes, owns, gone = {}, {}, {}, {}
+local counters, takes, moves = {}, {}, {}
 for i, key in ipairs(KEYS) do
   local at = 2 + (i - 1) * 8
   local kind, width, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
@@ -103,16 +103,9 @@ for i, key in ipairs(KEYS) do
   local c = read(key, kind, width)
   local take, own = more, 0
   local is_new = mark < 0
-  gone[i] = '0'
   if not is_new then
-    if mark >= c.first then
-      own = math.min(held, c.cells[mark] or 0)
-      if kind ~= SLIDING then take = more + held - own end
-    elseif kind == SLIDING then
-      gone[i] = '1'
-    else
-      take = more + held
-    end
+    if mark >= c.first then own = math.min(held, c.cells[mark] or 0) end
+    if kind ~= SLIDING then take = more + held - own end
   end
   if is_hard and c.total + take > limit and (is_new or take > 0) then
     local is_alone = kind == SLIDING and c.total == own and own + more > limit and limit > 0
@@ -121,16 +114,15 @@ for i, key in ipairs(KEYS) do
         whole(wait_us(c, kind, width, limit, take))}, ' ')
     end
   end
-  counters[i], takes[i], owns[i] = c, take, own
+  counters[i], takes[i], moves[i] = c, take, kind ~= SLIDING and own or 0
 end
 local reply = {'1', whole(now)}
 for i, key in ipairs(KEYS) do
   local at, c = 2 + (i - 1) * 8, counters[i]
-  if owns[i] > 0 then change(key, c, tonumber(ARGV[at + 7]), -owns[i]) end
-  change(key, c, c.slice, owns[i] + takes[i])
+  if moves[i] > 0 then change(key, c, tonumber(ARGV[at + 7]), -moves[i]) end
+  change(key, c, c.slice, moves[i] + takes[i])
   keep(key, c, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
   reply[#reply + 1] = whole(tonumber(ARGV[at + 3]) - c.total)
-  reply[#reply + 1] = gone[i]
 end
 return table.concat(reply, ' ')
 """
@@ -273,8 +265,6 @@ class Taken(Struct, frozen=True):
     now_us: int
     left: list[int] | None
     """What is left of each; None when it was refused."""
-    gone: list[bool] = []
-    """Of each: whether a sliding one had served what was held before, which stays forgotten."""
     index: int = 0
     refused_left: int = 0
     wait_s: float = 0.0
@@ -335,9 +325,9 @@ def parse_taken(reply: bytes) -> Taken:
     """What `TAKE` replied."""
     is_granted, now, *rest = map(int, reply.split())
     if is_granted:
-        return Taken(now, rest[::2], [bool(number) for number in rest[1::2]])
+        return Taken(now, rest)
     index, left, wait_us = rest
-    return Taken(now, None, [], index, left, wait_us / 1_000_000 if wait_us >= 0 else float("inf"))
+    return Taken(now, None, index, left, wait_us / 1_000_000 if wait_us >= 0 else float("inf"))
 
 
 def render_book(number: int, generation: str, rows: Sequence[Row]) -> list[str | int | float]:

@@ -179,7 +179,7 @@ def test_a_lone_stream_may_run_over_a_sliding_limit_but_not_beside_others() -> N
     assert counters.extend(grant, [8]) is None
     counters.settle(grant, [5])
     other = take(counters, MINUTE, 5)
-    assert counters.extend(other, [1]) == Refused(0, 0, 60.0 + SLICE_S)
+    assert counters.extend(other, [1]) == Refused(0, 0, 60.0), "what it used counts from when it was taken"
 
 
 @pytest.mark.parametrize(
@@ -302,3 +302,42 @@ def test_killed_between_any_two_stores_a_counter_is_right_or_counts_too_much_for
         assert used in ((0,) if allowance is not BUDGET else (0, 5 if what == "settle more" else 1))
     else:
         raise AssertionError("never finished")
+
+
+def test_a_long_stream_counts_when_it_comes() -> None:
+    """Ten a slice for two periods are a period's worth at any moment, not all that the stream ever had."""
+    clock, counters = build()
+    limit = Allowance("m", Kind.SLIDING, 1_000, 60.0, is_hard=False)
+    grant = take(counters, limit, 10)
+    for _ in range(2 * SLICES):
+        clock.advance(SLICE_S)
+        assert counters.extend(grant, [10]) is None
+    assert counters.used([limit]) == [10 * SLICES]
+    assert grant.left == [1_000 - 10 * SLICES]
+    counters.settle(grant, [10 * (2 * SLICES + 1) - 4])
+    assert counters.used([limit]) == [10 * SLICES - 4], "the last is what was not used"
+
+
+def test_what_an_estimate_had_too_much_goes_back_where_it_was_made() -> None:
+    clock, counters = build()
+    limit = Allowance("m", Kind.SLIDING, 1_000, 60.0, is_hard=False)
+    grant = take(counters, limit, 500)
+    for _ in range(3):
+        clock.advance(SLICE_S)
+        counters.extend(grant, [10])
+    counters.settle(grant, [100])
+    assert counters.used([limit]) == [100]
+    clock.advance(60.0 - 3 * SLICE_S)
+    assert counters.used([limit]) == [100]
+    clock.advance(SLICE_S)
+    assert counters.used([limit]) == [20], "what was made first is forgotten first"
+
+
+def test_a_sliding_reservation_that_is_only_kept_alive_stays_where_it_is() -> None:
+    clock, counters = build()
+    grant = take(counters, MINUTE, 8)
+    clock.advance(30.0)
+    assert counters.extend(grant, [0]) is None
+    assert grant.earlier is None
+    counters.settle(grant, [3])
+    assert counters.used([MINUTE]) == [3]

@@ -56,23 +56,21 @@ class ScriptServer:
         for i, key in enumerate(keys):
             kind, width, _, limit, is_hard, more, held, mark = arguments[8 * i : 8 * i + 8]
             present, first = self._slices(kind, float(width))
-            take, own, is_gone = more, 0, False
-            if mark >= first:
-                own = min(held, self.cells.get(key, {}).get(mark, 0))
+            take, own = more, 0
+            if mark >= 0:
+                own = min(held, self.cells.get(key, {}).get(mark, 0)) if mark >= first else 0
                 take += 0 if kind == Kind.SLIDING else held - own
-            elif mark >= 0:
-                is_gone = kind == Kind.SLIDING
-                take += 0 if is_gone else held
             total = self.total(key, kind, float(width))
             is_alone = kind == Kind.SLIDING and total == own and own + more > limit > 0
             if is_hard and total + take > limit and (mark < 0 or take > 0) and not is_alone:
                 return _render(0, now_us, i, limit - total, -1)
-            plans.append((key, mark, own, present, take, limit, kind, float(width), is_gone))
+            moved = 0 if kind == Kind.SLIDING else own
+            plans.append((key, mark, moved, present, take, limit, kind, float(width)))
         reply = [1, now_us]
-        for key, mark, own, present, take, limit, kind, width, is_gone in plans:
-            self._change(key, mark, -own)
-            self._change(key, present, own + take)
-            reply += [limit - self.total(key, kind, width), int(is_gone)]
+        for key, mark, moved, present, take, limit, kind, width in plans:
+            self._change(key, mark, -moved)
+            self._change(key, present, moved + take)
+            reply.append(limit - self.total(key, kind, width))
         return _render(*reply)
 
     def _book(self, now_us: int, keys: Sequence[str], arguments: Sequence[Any]) -> bytes:

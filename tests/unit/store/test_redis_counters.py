@@ -14,7 +14,7 @@ from tests.unit.store.script_server import ScriptLink, ScriptServer
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST
-from gatewright.core.counting import RESERVED_S, Allowance, Kind, Refused
+from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
 from gatewright.core.grant import Grant
@@ -441,13 +441,8 @@ async def _drive(allowance: Allowance, steps: list[tuple[str, int, int]]) -> Non
     held: list[tuple[Replica, Grant, float]] = []
     spent: list[tuple[float, int]] = []
 
-    is_sliding = allowance.kind is Kind.SLIDING
-    alive_s = allowance.period_s if is_sliding else RESERVED_S
-
     def check() -> None:
-        total = sum(amount for at, amount in spent if not is_sliding or at > clock() - alive_s)
-        total += sum(grant.amounts[0] for _, grant, at in held if at > clock() - alive_s)
-        assert total <= allowance.limit
+        assert _total(allowance, held, spent, clock()) <= allowance.limit
 
     for step, number, amount in steps:
         if step == "reserve":
@@ -463,7 +458,7 @@ async def _drive(allowance: Allowance, steps: list[tuple[str, int, int]]) -> Non
                 replica.counters.tick()
             if clock() < START + allowance.period_s:
                 leased = sum(replica.leased() for replica in replicas)
-                known = sum(amount for _, amount in spent) + sum(grant.amounts[0] for _, grant, _ in held)
+                known = sum(amount for _, amount in spent) + sum(grant.taken(0) for _, grant, _ in held)
                 assert await replicas[0].used(allowance) == [known + leased], "to the last one"
         elif held:
             replica, grant, at = held.pop(number % len(held))
@@ -472,11 +467,31 @@ async def _drive(allowance: Allowance, steps: list[tuple[str, int, int]]) -> Non
                 held.append((replica, grant, clock() if refused is None else at))
                 check()
             else:
-                used = grant.amounts[0] * amount // 100
+                used = grant.taken(0) * amount // 100
                 replica.counters.settle(grant, [used])
                 if allowance.kind is not Kind.CONCURRENT:
-                    spent.append((at, used))
+                    spent += _when(allowance, grant, at, used)
     await _check_that_all_is_left(allowance, clock, replicas, held, spent)
+
+
+def _total(
+    allowance: Allowance, held: list[tuple[Replica, Grant, float]], spent: list[tuple[float, int]], now: float
+) -> int:
+    """By exact times: what is used and held."""
+    is_sliding = allowance.kind is Kind.SLIDING
+    since = now - (allowance.period_s if is_sliding else RESERVED_S)
+    parts = [part for _, grant, at in held for part in _when(allowance, grant, at, grant.taken(0))]
+    used = sum(amount for at, amount in spent if not is_sliding or at > since)
+    return used + sum(amount for at, amount in parts if at > since)
+
+
+def _when(allowance: Allowance, grant: Grant, at: float, used: int) -> list[tuple[float, int]]:
+    """What of `used` was taken when: the last of it at `at`, the rest when its slices began."""
+    since, unused = grant.used_since(0, used)
+    missing = {part.mark: part.amount for part in unused}
+    earlier = grant.earlier[0] if grant.earlier else []
+    width_s = allowance.period_s / (SLICES - 1)
+    return [(part.mark * width_s, part.amount - missing.get(part.mark, 0)) for part in earlier] + [(at, since)]
 
 
 async def _check_that_all_is_left(

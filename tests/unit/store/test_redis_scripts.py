@@ -70,8 +70,8 @@ def test_a_batch_reads_as_the_script_expects_it() -> None:
 
 
 def test_replies_are_read() -> None:
-    granted = parse_taken(b"1 1000 5 0 -2 1")
-    assert (granted.now_us, granted.left, granted.gone) == (1000, [5, -2], [False, True])
+    granted = parse_taken(b"1 1000 5 -2")
+    assert (granted.now_us, granted.left) == (1000, [5, -2])
     refused = parse_taken(b"0 1000 1 -3 2500000")
     assert (refused.left, refused.index, refused.refused_left, refused.wait_s) == (None, 1, -3, 2.5)
     assert parse_taken(b"0 1000 0 0 -1").wait_s == float("inf")
