@@ -143,8 +143,7 @@ class CellCounters(ABC):
         rows = self._rows
         left: list[int] = []
         marks: list[int] = []
-        index = 0
-        for allowance in allowances:
+        for index, allowance in enumerate(allowances):
             row = rows.get(allowance.key) or self._find(allowance, allowances)
             if row is None:
                 if allowance.is_hard:
@@ -172,7 +171,6 @@ class CellCounters(ABC):
             row[slot] = held + amount
             left.append(rest)
             marks.append(mark)
-            index += 1
         return Grant(allowances, amounts, left, marks)
 
     def _give_back(self, allowances: Sequence[Allowance], amounts: list[int], marks: list[int]) -> None:

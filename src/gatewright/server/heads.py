@@ -14,7 +14,7 @@ def _status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))
 
 
-THOUSANDTHS: Final = [b"%03d" % number for number in range(1000)]
+_THOUSANDTHS: Final = [b"%03d" % number for number in range(1000)]
 """The digits behind the point."""
 _LINES: Final = {status: _status_line(status) for status in _REASONS}
 
@@ -50,8 +50,8 @@ def render_reply(
     """A whole answer, head and body, in one formatting: this is the common path. `headers` are whole lines."""
     status = reply.status
     body = reply.body
-    gateway_us = round_us(gateway_s)
-    upstream_us = round_us(upstream_s)
+    gateway_us = _round_us(gateway_s)
+    upstream_us = _round_us(upstream_s)
     # Nothing but %b and %d, which compiled code puts together without reading the format.
     return (
         b"%bcontent-type: %b\r\nx-request-id: %b\r\nserver-timing: gateway;dur=%d.%b, upstream;dur=%d.%b\r\n"
@@ -61,9 +61,9 @@ def render_reply(
         reply.content_type,
         request_id.encode(),
         gateway_us // 1000,
-        THOUSANDTHS[gateway_us % 1000],
+        _THOUSANDTHS[gateway_us % 1000],
         upstream_us // 1000,
-        THOUSANDTHS[upstream_us % 1000],
+        _THOUSANDTHS[upstream_us % 1000],
         headers,
         len(body),
         b"connection: close\r\n" if close else b"",
@@ -71,7 +71,7 @@ def render_reply(
     )
 
 
-def round_us(seconds: float) -> int:
+def _round_us(seconds: float) -> int:
     """Whole microseconds of a duration that is not negative, but for what rounding brings about."""
     return int(seconds * 1e6 + 0.5) if seconds > 0.0 else 0
 

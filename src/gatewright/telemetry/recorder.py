@@ -34,9 +34,6 @@ _MAX_LOSSES = 20
 _NANO = 1_000_000
 """Femto-dollars in the last digit of a line's `cost_usd`."""
 _HALF_NANO = _NANO // 2
-_NO_USAGE = Usage()
-
-
 _Key = tuple[str, str, str, str, int, str, bool]
 """The fields of `records.Labels`."""
 
