@@ -16,7 +16,7 @@ import uvloop
 from gatewright.config.documents import UpstreamTimeouts
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.deadlines import Deadlines
-from gatewright.net.outbox import Outbox
+from gatewright.net.rounds import Round, Waiter
 from gatewright.net.upstream import UpstreamConnection
 
 pytestmark = pytest.mark.sockets
@@ -26,7 +26,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 IN_TIME_S = 5.0
 
 
-class AtOnce(Outbox):
+class AtOnce(Round):
     """Writes when told to, so that a test says what reaches the kernel first."""
 
     def send(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -40,19 +40,18 @@ class Wire:
         self.peer, self.connection = peer, connection
         self._used = False
 
-    def begin(self) -> asyncio.Future[object]:
+    def begin(self) -> Waiter:
         if self._used:
             assert self.connection.is_usable()
         self._used = True
-        waiter: asyncio.Future[object] = self.connection.begin(REQUEST, UpstreamTimeouts(), 1000)  # type: ignore[assignment]
-        return waiter
+        return self.connection.begin(REQUEST, UpstreamTimeouts(), 1000)
 
     async def serve(self) -> None:
         """Take one request and answer it."""
         waiter = self.begin()
         await self.read()
         await asyncio.to_thread(self.peer.sendall, ANSWER)
-        await asyncio.wait_for(waiter, IN_TIME_S)
+        await asyncio.wait_for(taken(waiter), IN_TIME_S)
 
     async def read(self) -> None:
         taken = 0
@@ -94,7 +93,7 @@ def on_a_reused_connection(body: Body, *, tls: bool = False, exchanges: int = 3)
     async def made(stack: ExitStack) -> bool:
         loop = asyncio.get_running_loop()
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        connection = UpstreamConnection(loop, Deadlines(loop), AtOnce(loop), lambda _: None, lambda _: None)
+        connection = UpstreamConnection(AtOnce(loop), Deadlines(loop), lambda _: None, lambda _: None)
         server_tls = client_tls = None
         if tls:
             authority = trustme.CA()
@@ -127,9 +126,13 @@ def on_a_reused_connection(body: Body, *, tls: bool = False, exchanges: int = 3)
         return runner.run(watched())
 
 
-async def untouched(waiter: asyncio.Future[object]) -> bool:
+async def taken(waiter: Waiter) -> object:
+    return await waiter
+
+
+async def untouched(waiter: Waiter) -> bool:
     with pytest.raises(GatewayError) as failed:
-        await asyncio.wait_for(waiter, IN_TIME_S)
+        await asyncio.wait_for(taken(waiter), IN_TIME_S)
     assert failed.value.kind is Kind.UPSTREAM_RESET
     return failed.value.untouched
 

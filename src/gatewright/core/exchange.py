@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gatewright.core.consumer import ANONYMOUS, Consumer
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from gatewright.core.loss import LossReport
     from gatewright.core.surface import Dialect, Surface
     from gatewright.core.usage import Usage
+
+
+OPEN: Final = 0
+PRICED: Final = 1
+"""What is used is known, and what it costs."""
+SETTLED: Final = 2
+BOOKED: Final = 3
+RECORDED: Final = 4
 
 
 class Exchange:
@@ -90,8 +98,8 @@ class Exchange:
     """What the answer cost at the catalogue's prices, in 10⁻¹⁵ US dollars; None when that is not known."""
     kept_notes: dict[object, Any] | None = None
     """Behind `notes`, once there are any."""
-    is_closed = False
-    """Whether it is settled, booked and recorded."""
+    closed = OPEN
+    """How far it is closed: each of its steps is done once, in this order."""
     status = 0
     error: GatewayError | None = None
     bytes_out = 0

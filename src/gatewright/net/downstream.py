@@ -18,8 +18,7 @@ from typing import Any, Final, Protocol, cast
 from gatewright.config.documents import Limits, Timeouts
 from gatewright.core.errors import Kind
 from gatewright.net.deadlines import Deadline, Deadlines
-from gatewright.net.outbox import Outbox
-from gatewright.net.turns import Turn
+from gatewright.net.rounds import Receiver, Round, Turn
 from gatewright.wire.http1 import Malformed, Request, RequestParser
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -57,15 +56,15 @@ class Listener:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        its_round: Round,
         handler: Handler,
         deadlines: Deadlines,
         limits: Limits,
         timeouts: Timeouts,
     ) -> None:
-        self.loop = loop
+        self.loop = its_round.loop
         self.handler = handler
-        self.outbox = Outbox(loop)
+        self.round = its_round
         self.deadlines = deadlines
         self.limits = limits
         self.timeouts = timeouts
@@ -99,7 +98,7 @@ class Listener:
             connection.abort()
 
 
-class Connection:
+class Connection(Receiver):
     """The server side of one client connection: an `asyncio.Protocol`, though not by inheritance, for compiled classes
     that have an interpreted base are slow."""
 
@@ -123,6 +122,7 @@ class Connection:
     )
 
     def __init__(self, listener: Listener) -> None:
+        super().__init__()
         self._listener = listener
         limits = listener.limits
         self._timeouts = listener.timeouts
@@ -168,14 +168,14 @@ class Connection:
         """Send one whole answer, head and body."""
         transport = self._transport
         if transport is not None:
-            self._listener.outbox.send(transport, message)
+            self._listener.round.send(transport, message)
 
     def begin_stream(self, head: bytes, source: Source) -> None:
         """Send the head of a streamed answer; `source` is paused while the client is slow."""
         self._streaming = True
         self._source = source
         if self._transport is not None:
-            self._listener.outbox.send(self._transport, head)
+            self._listener.round.send(self._transport, head)
             if self._stalled:
                 source.pause()
 
@@ -183,12 +183,12 @@ class Connection:
         """Send some bytes of a streamed answer."""
         if self._transport is not None:
             framed = piece if self.is_http10 else b"%x\r\n%b\r\n" % (len(piece), piece)
-            self._listener.outbox.send(self._transport, framed)
+            self._listener.round.send(self._transport, framed)
 
     def end_stream(self) -> None:
         """The streamed answer is complete."""
         if self._transport is not None and not self.is_http10:
-            self._listener.outbox.send(self._transport, b"0\r\n\r\n")
+            self._listener.round.send(self._transport, b"0\r\n\r\n")
         self._streaming = False
         self._source = None
 
@@ -202,7 +202,7 @@ class Connection:
             return
         self._closing = True
         self._waiting.clear()
-        self._listener.outbox.flush()
+        self._listener.round.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._transport.resume_reading()
@@ -215,7 +215,9 @@ class Connection:
 
     def close_if_idle(self) -> None:
         """Close unless an exchange is running or a request has begun to arrive."""
-        if self._turn is None and not self._parser.in_head and not self._parser.in_body and not self._waiting:
+        if self._turn is not None or self.unread or self._waiting:
+            return
+        if not self._parser.in_head and not self._parser.in_body:
             self._close()
 
     # -- protocol -------------------------------------------------------------------------------------------------
@@ -231,7 +233,11 @@ class Connection:
         self._deadline.arm(self._timeouts.header_s)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        self._listener.round.take(self, data)
+
+    def receive(self, data: bytes) -> None:
+        transport = self._transport
+        if self._closing or transport is None:
             return
         done = self._parser.feed(data)
         if not done:
@@ -240,8 +246,8 @@ class Connection:
             self._begin(done[0])
         else:
             self._waiting.extend(done)
-            if self._transport is not None and self._is_backed_up():
-                self._transport.pause_reading()
+            if self._is_backed_up():
+                transport.pause_reading()
             if self._turn is None:
                 self._begin(self._waiting.popleft())
 
@@ -249,6 +255,8 @@ class Connection:
         return None  # a client that closes its side is gone, as for other servers; connection_lost follows
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.unread:
+            self._listener.round.read()
         self._listener.connections.discard(self)
         self._deadline.close()
         self._transport = None
@@ -287,7 +295,7 @@ class Connection:
         elif parser.in_body:
             self._deadline.arm(self._timeouts.body_idle_s)
             if parser.take_continue() and self._transport is not None:
-                self._listener.outbox.send(self._transport, _CONTINUE)
+                self._listener.round.send(self._transport, _CONTINUE)
 
     def _begin(self, message: Request | Malformed) -> None:
         listener = self._listener
@@ -300,8 +308,8 @@ class Connection:
             return
         self._keep_alive = message.keep_alive
         self.is_http10 = message.is_http10
-        turn = self._turn = Turn(listener.loop, listener.handler.handle(self, message))
-        turn.start()
+        turn = self._turn = Turn(listener.round, listener.handler.handle(self, message))
+        listener.round.put(turn)
 
     def next_turn(self) -> None:
         """The exchange is over, its answer written or given up: begin the next, wait for it, or close."""
@@ -338,7 +346,7 @@ class Connection:
 
     def _close(self) -> None:
         if self._transport is not None:
-            self._listener.outbox.flush()
+            self._listener.round.flush()
             self._transport.close()
 
     def _on_deadline(self) -> None:

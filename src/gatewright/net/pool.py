@@ -10,7 +10,7 @@ from typing import Final
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.connect import build_tls, open_connection
 from gatewright.net.deadlines import Deadlines
-from gatewright.net.outbox import Outbox
+from gatewright.net.rounds import Round
 from gatewright.net.tasks import TaskGroup
 from gatewright.net.upstream import Answer, UpstreamConnection
 from gatewright.pipeline.provider import Origin, Upstream
@@ -22,11 +22,11 @@ _RESENDS: Final = 2
 class Pool:
     """The connections to one origin. The most recently used idle one is taken first, so surplus ones age and close."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, origin: Origin) -> None:
-        self._loop = loop
+    def __init__(self, its_round: Round, deadlines: Deadlines, origin: Origin) -> None:
+        self._round = its_round
+        self._loop = its_round.loop
         self._deadlines = deadlines
         self._origin = origin
-        self._outbox = Outbox(loop)
         self._tls: ssl.SSLContext | None = None
         self._idle: list[UpstreamConnection] = []
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -53,7 +53,7 @@ class Pool:
             if connection is not None:
                 return connection
         self.open += 1
-        connection = UpstreamConnection(self._loop, self._deadlines, self._outbox, self._on_idle, self._on_closed)
+        connection = UpstreamConnection(self._round, self._deadlines, self._on_idle, self._on_closed)
         try:
             return await open_connection(self._loop, self._origin, self._context(), lambda: connection)
         except BaseException:
@@ -137,8 +137,8 @@ class Pool:
 class UpstreamPools:
     """Every pool of a worker; `send` is how an exchange reaches an upstream."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: TaskGroup) -> None:
-        self._loop = loop
+    def __init__(self, its_round: Round, deadlines: Deadlines, tasks: TaskGroup) -> None:
+        self._round = its_round
         self._deadlines = deadlines
         self._tasks = tasks
         self._pools: dict[str, Pool] = {}
@@ -151,14 +151,15 @@ class UpstreamPools:
         """
         pool = self._pools.get(upstream.pool_key)
         if pool is None:
-            pool = self._pools[upstream.pool_key] = Pool(self._loop, self._deadlines, upstream.origin)
+            pool = self._pools[upstream.pool_key] = Pool(self._round, self._deadlines, upstream.origin)
         connection = pool.take_idle()
         if connection is not None:
             # Not by `exchange`: that would be one coroutine more for every request.
             waiter = None
             try:
                 waiter = connection.begin(request, upstream.timeouts, self.max_response_bytes)
-                return await waiter
+                answer: Answer = await waiter
+                return answer
             except GatewayError as error:
                 if not error.untouched:
                     raise

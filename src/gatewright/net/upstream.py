@@ -21,7 +21,7 @@ from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.ports import StreamSink
 from gatewright.net.deadlines import Deadline, Deadlines
 from gatewright.net.delivery import Progress, TransportSocket, read_progress, took_nothing
-from gatewright.net.outbox import Outbox
+from gatewright.net.rounds import Receiver, Round, Waiter
 from gatewright.wire.coding import Inflater, UnknownCoding
 from gatewright.wire.http1 import MalformedResponse, ResponseParser
 
@@ -63,7 +63,7 @@ class Answer:
             self._connection.abort(self)
 
 
-class UpstreamConnection:
+class UpstreamConnection(Receiver):
     """A connection owned by a pool: `on_idle(connection)` and `on_closed(connection)` tell the pool of its fate.
 
     An `asyncio.Protocol` by its methods, see `net.downstream.Connection`.
@@ -78,15 +78,14 @@ class UpstreamConnection:
         "_inflater",
         "_is_plain",
         "_length",
-        "_loop",
         "_max_response_bytes",
         "_on_closed",
         "_on_idle",
-        "_outbox",
         "_parser",
         "_paused",
         "_pieces",
         "_reused",
+        "_round",
         "_sink",
         "_size",
         "_socket",
@@ -102,21 +101,20 @@ class UpstreamConnection:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        its_round: Round,
         deadlines: Deadlines,
-        outbox: Outbox,
         on_idle: Callable[[UpstreamConnection], None],
         on_closed: Callable[[UpstreamConnection], None],
     ) -> None:
-        self._loop = loop
+        super().__init__()
+        self._round = its_round
         self._deadlines = deadlines
-        self._outbox = outbox
         self._deadline = Deadline(deadlines, self._on_deadline)
         self._on_idle = on_idle
         self._on_closed = on_closed
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: Waiter | None = None
         self._answer: Answer | None = None
         self._sink: StreamSink | None = None
         self._pieces: list[bytes] = []
@@ -146,7 +144,7 @@ class UpstreamConnection:
     def is_usable(self) -> bool:
         """Whether an idle connection may carry another request: open, and silent since its last answer."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self.unread or transport.is_closing():
             return False
         self._reused = True
         if self._deadlines.now - self.idle_since_s < _FRESH_S:
@@ -155,7 +153,7 @@ class UpstreamConnection:
         watch.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not watch.poll(0)  # EOF, or bytes nobody asked for
 
-    def begin(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> asyncio.Future[Answer]:
+    def begin(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> Waiter:
         """Send one request; the future brings its answer, whole or begun. Raises GatewayError, as the future does.
 
         Whoever is cancelled while waiting for the future must call `give_up`.
@@ -165,28 +163,30 @@ class UpstreamConnection:
             raise self._reset_error(untouched=self._reused)
         if not self._is_plain and self._reused:
             self._before = read_progress(self._socket)
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiter = waiter
+        waiter = self._waiter = Waiter(self._round)
         self._length = len(request)
         self._idle_s = timeouts.idle_s
         self._max_response_bytes = max_response_bytes
         self._deadline.arm(timeouts.first_byte_s)
-        self._outbox.send(transport, request)
+        self._round.send(transport, request)
         return waiter
 
     async def exchange(self, request: bytes, timeouts: UpstreamTimeouts, max_response_bytes: int) -> Answer:
         """`begin`, wait, and `give_up` when cancelled."""
         waiter = self.begin(request, timeouts, max_response_bytes)
         try:
-            return await waiter
+            answer: Answer = await waiter
+            return answer
         except asyncio.CancelledError:
             self.give_up(waiter)
             raise
 
-    def give_up(self, waiter: asyncio.Future[Answer]) -> None:
-        """Nobody wants the answer any more: close, unless it came meanwhile and the connection serves another."""
+    def give_up(self, waiter: Waiter) -> None:
+        """Nobody wants the answer any more: close, unless it came whole meanwhile and the connection serves another."""
         if waiter is self._waiter:
             self.close()
+        elif waiter.brought():
+            waiter.result().abort()  # a stream that began in the very round in which its client left
 
     def close(self) -> None:
         """Close at once; a running exchange ends silently."""
@@ -247,6 +247,16 @@ class UpstreamConnection:
         self.made = True
 
     def data_received(self, data: bytes) -> None:
+        if self._sink is not None and not self.unread:
+            self._handle(data)  # a stream's next piece: what follows is little
+        else:
+            self._round.take(self, data)
+
+    def receive(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._handle(data)
+
+    def _handle(self, data: bytes) -> None:
         parser = self._parser
         sink = self._sink
         try:
@@ -278,11 +288,15 @@ class UpstreamConnection:
         """Nothing."""
 
     def eof_received(self) -> None:
+        if self.unread:
+            self._round.read()
         # Asked now: a peer that only shut its sending side down may still acknowledge what it will never answer.
         self._untouched = self._took_nothing(peer_closed=True)
         # None closes: a half-open upstream is of no use; connection_lost follows.
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.unread:
+            self._round.read()
         self.closed = True
         self._deadline.close()
         if self._waiter is not None or self._sink is not None:

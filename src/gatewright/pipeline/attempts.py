@@ -18,6 +18,7 @@ from gatewright.core.exchange import Exchange
 from gatewright.core.loss import LossReport
 from gatewright.core.ports import Ports, UpstreamAnswer
 from gatewright.core.reply import Reply
+from gatewright.core.stages import STAGE
 from gatewright.core.surface import Dialect, Headers
 from gatewright.pipeline.booking import note_attempt
 from gatewright.pipeline.chain import Chain
@@ -30,7 +31,7 @@ from gatewright.pipeline.routes import UpstreamRoute
 from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.counting import estimate_tokens
 from gatewright.translate.hub import AnswerStream, Translation, apply_traits, read_wish, translate
-from gatewright.translate.identity import IdentityStream, render_name, render_request, rewrite_answer
+from gatewright.translate.identity import IdentityStream, read_answer, rename_answer, render_name, render_request
 from gatewright.translate.passing import PassedStream
 from gatewright.translate.wish import Wish
 
@@ -90,12 +91,13 @@ async def run_attempts(x: Exchange, dialect: Dialect, ports: Ports, send: Send) 
                 x.losses = translation.report
                 forwarded = dialect.forwarded_headers if route.is_identity else _TRACE_HEADERS
                 request = _render(x, route, target, translation.render_request(), forwarded)
+            await STAGE
             x.sent_s = now()
             try:
                 answer = await send(target.upstream, request)
             finally:
                 x.upstream_s += now() - x.sent_s
-            return _accept(x, dialect, target, route, answer, translation, hide_usage=hide_usage)
+            return await _accept(x, dialect, target, route, answer, translation, hide_usage=hide_usage)
         except GatewayError as error:
             if error.retry is not Retry.OTHER_UPSTREAM or not _pick_other(x, error):
                 raise
@@ -221,7 +223,7 @@ def _render(x: Exchange, route: UpstreamRoute, target: BoundTarget, body: bytes,
     return b"%b%d\r\nx-request-id: %b%b\r\n\r\n%b" % (head, len(body), x.id.encode(), extra, body)
 
 
-def _accept(
+async def _accept(
     x: Exchange,
     dialect: Dialect,
     target: BoundTarget,
@@ -247,7 +249,11 @@ def _accept(
         return OpenStream(answer, _open_codec(x, dialect, target, translation, hide_usage=hide_usage), chain, headers)
     content_type = _JSON
     if translation is None:
-        body, x.usage = rewrite_answer(dialect, body, _published(x, target))
+        named, x.usage = read_answer(dialect, body)
+        await STAGE
+        published = _published(x, target)
+        if published is not None and named is not None:
+            body = rename_answer(dialect, body, named, published)
     else:
         body, x.usage = translation.render_answer(body)
         if x.stream:

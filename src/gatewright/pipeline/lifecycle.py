@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange
+from gatewright.core.exchange import OPEN, PRICED, Exchange
 from gatewright.core.ports import Ports
 from gatewright.core.reply import Reply
+from gatewright.core.stages import STAGE
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage, service_in
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
@@ -79,10 +80,12 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     if chain.on_authorize and (reply := await _run_hooks(x, chain, chain.on_authorize, ports)) is not None:
         return reply
     if chain.on_reserve:
+        await STAGE
         target = await reserve(x, ports, target)
     if chain.on_request and (reply := await _run_hooks(x, chain, chain.on_request, ports)) is not None:
         return reply
     x.target = target
+    await STAGE
     return await run_attempts(x, dialect, ports, send)
 
 
@@ -101,11 +104,9 @@ async def _run_in_order(x: Exchange, hooks: tuple[Any, ...]) -> Reply | None:
     return None
 
 
-def settle(x: Exchange, ports: Ports) -> None:
-    """Count what nobody reported, price every attempt, settle limits and budgets, let every filter book what was used.
-
-    Call exactly once, when `x.usage`, `x.error` and `x.status` are final.
-    """
+def price(x: Exchange, ports: Ports) -> None:
+    """Count what nobody reported and price every attempt; when `x.usage` and `x.finished_s` are final."""
+    x.closed = PRICED
     if x.target is not None:
         fill_usage(x)
         if x.usage is not None:
@@ -113,6 +114,15 @@ def settle(x: Exchange, ports: Ports) -> None:
         for attempt in x.past or ():
             if attempt.usage is not None:
                 attempt.cost_femto_usd, attempt.price_version = _price(x, attempt.target, attempt.usage, ports)
+
+
+def settle(x: Exchange, ports: Ports) -> None:
+    """Settle limits and budgets with what was used, and let every filter book it; price that before, if need be.
+
+    Call exactly once, when `x.usage`, `x.error` and `x.status` are final.
+    """
+    if x.closed == OPEN:
+        price(x, ports)
     settle_grant(x, ports)
     chain: Chain | None = x.chain
     if chain is not None:

@@ -16,6 +16,7 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.grant import Grant
 from gatewright.core.ports import Ports
+from gatewright.core.stages import STAGE
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.pipeline.chain import Chain
@@ -42,7 +43,9 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
         plan = chain.plan(x, ports.wall, dry)
         if plan is None:
             return target
-        result = ports.counters.reserve(plan.allowances, _first_amounts(x, plan, target, ports))
+        amounts = _first_amounts(x, plan, target, ports)
+        await STAGE
+        result = ports.counters.reserve(plan.allowances, amounts)
         if not isinstance(result, (Grant, Refused)):
             result = await ports.spawn(_wait(result))
         if isinstance(result, Grant):

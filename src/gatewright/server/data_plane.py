@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange
+from gatewright.core.exchange import BOOKED, RECORDED, SETTLED, Exchange
+from gatewright.core.grant import Grant
 from gatewright.core.ports import Ports
 from gatewright.core.reply import Reply
+from gatewright.core.stages import STAGE
 from gatewright.core.surface import Dialect, Headers
 from gatewright.net.downstream import Connection
 from gatewright.net.pool import UpstreamPools
 from gatewright.pipeline.attempts import OpenStream, fail_over
 from gatewright.pipeline.identify import identify
-from gatewright.pipeline.lifecycle import find_model, open_exchange, refuse_model, settle
-from gatewright.pipeline.plan import limit_lines
+from gatewright.pipeline.lifecycle import find_model, open_exchange, price, refuse_model, settle
+from gatewright.pipeline.plan import Plan, limit_lines
 from gatewright.pipeline.reserving import StreamMeter, keep_alive
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.cors import CorsPolicy
@@ -123,7 +125,7 @@ class DataPlane:
             route = self._route(request, x)
             dialect = route.dialect
             if route.listing is not None:
-                self._answer(connection, x, await self._list_models(connection, x, route.listing))
+                await self._answer(connection, x, await self._list_models(connection, x, route.listing))
                 return
             self._ledger.check_room()
             if x.snapshot.has_reservations:
@@ -132,18 +134,19 @@ class DataPlane:
                 pending = self._recognise(connection, request, x)
                 if pending is not None:
                     await self._ports.spawn(pending)
+            await STAGE
             answer = await open_exchange(x, dialect, self._ports, self._pools.send)
             while not isinstance(answer, Reply):
                 error = await self._relay(connection, x, answer, dialect)
                 if error is None:
                     return
                 answer = await fail_over(x, dialect, self._ports, self._pools.send, error)
-            self._answer(connection, x, answer)
+            await STAGE
+            await self._answer(connection, x, answer)
         except GatewayError as error:
             self._answer_error(connection, x, error, dialect_of(request.path, request.headers), request.method)
         except asyncio.CancelledError:
-            x.error = GatewayError(Kind.DISCONNECTED, "The client closed the connection.")
-            x.status = x.status or x.error.status
+            _disconnect(x)
             raise
         except Exception as error:  # noqa: BLE001 - the exchange's border: one fault costs one exchange
             fault = GatewayError(Kind.INTERNAL, f"{type(error).__name__}: {error}", cause=error)
@@ -215,20 +218,26 @@ class DataPlane:
                 retry_after_s=_OVERLOADED_RETRY_S,
             )
 
-    def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
-        now = x.finished_s = self._ports.now()
+    async def _answer(self, connection: Connection, x: Exchange, reply: Reply) -> None:
+        x.finished_s = self._ports.now()
+        price(x, self._ports)
+        await STAGE
         x.status = reply.status
-        body = reply.body
-        x.bytes_out = len(body)
-        extra = _answer_lines(x, reply.headers)
-        if self._cors is not None:
-            extra += self._cors_lines(x)
-        upstream_s = x.upstream_s
+        x.bytes_out = len(reply.body)
+        grant = x.grant
         # Booked before it is sent: what a client has seen is in the ledger, whatever dies next.
-        self._close(x)
-        connection.respond(
-            render_reply(reply, x.id, now - x.started_s - upstream_s, upstream_s, extra, close=connection.closes)
-        )
+        self._settle(x)
+        await STAGE
+        self._book(x)
+        await STAGE
+        self._record(x)
+        lines = _answer_lines(x.plan, grant, reply.headers)
+        if self._cors is not None:
+            lines += self._cors_lines(x)
+        await STAGE
+        upstream_s = x.upstream_s
+        gateway_s = x.finished_s - x.started_s - upstream_s
+        connection.respond(render_reply(reply, x.id, gateway_s, upstream_s, lines, close=connection.closes))
 
     async def _relay(
         self, connection: Connection, x: Exchange, stream: OpenStream, dialect: Dialect
@@ -236,7 +245,12 @@ class DataPlane:
         """Forward a stream to its end. Returns the error when it failed before anything went to the client."""
         gateway_ms = (self._ports.now() - x.started_s - x.upstream_s) * 1e3
         timing = b"server-timing: gateway;dur=%.3f, upstream;dur=%.3f\r\n" % (gateway_ms, x.upstream_s * 1e3)
-        headers = b"cache-control: no-cache\r\n" + timing + _answer_lines(x, stream.headers) + self._cors_lines(x)
+        headers = (
+            b"cache-control: no-cache\r\n"
+            + timing
+            + _answer_lines(x.plan, x.grant, stream.headers)
+            + self._cors_lines(x)
+        )
         chunked = not connection.is_http10
         stream_type = stream.content_type or dialect.stream_type
         if stream_type is _EVENTS or stream_type == _EVENTS:
@@ -282,7 +296,7 @@ class DataPlane:
         x.surface = endpoint.surface
         self._check_in_flight()
         serving = endpoints.answer(endpoint, request, x, connection.peer)
-        self._answer(connection, x, await self._ports.spawn(serving))
+        await self._answer(connection, x, await self._ports.spawn(serving))
         return True
 
     async def _list_models(self, connection: Connection, x: Exchange, listing: Listing) -> Reply:
@@ -336,9 +350,13 @@ class DataPlane:
 
     def _close(self, x: Exchange) -> None:
         """Settle, book and record, once, whatever happened."""
-        if x.is_closed:
+        self._settle(x)
+        self._book(x)
+        self._record(x)
+
+    def _settle(self, x: Exchange) -> None:
+        if x.closed >= SETTLED:
             return
-        x.is_closed = True
         if not x.finished_s:
             x.finished_s = self._ports.now()
         self._held.discard(x)
@@ -346,9 +364,18 @@ class DataPlane:
             settle(x, self._ports)
         except Exception as error:  # noqa: BLE001 - a filter that breaks its promise must not lose the record
             self._report_fault(x.id, error)
-        if x.attempts or x.cache:
-            self._ledger.book(x)
-        self._recorder.record(x)
+        x.closed = SETTLED
+
+    def _book(self, x: Exchange) -> None:
+        if x.closed == SETTLED:
+            x.closed = BOOKED
+            if x.attempts or x.cache:
+                self._ledger.book(x)
+
+    def _record(self, x: Exchange) -> None:
+        if x.closed == BOOKED:
+            x.closed = RECORDED
+            self._recorder.record(x)
 
     def keep_alive(self) -> None:
         """Let what long exchanges hold of limits and budgets live on. Call every half minute or so."""
@@ -356,10 +383,15 @@ class DataPlane:
             keep_alive(x, self._ports)
 
 
-def _answer_lines(x: Exchange, headers: Headers) -> bytes:
+def _disconnect(x: Exchange) -> None:
+    """The client is gone. Once its answer was settled it counts as answered, as if it left when the bytes arrived."""
+    if x.closed < SETTLED:
+        x.error = GatewayError(Kind.DISCONNECTED, "The client closed the connection.")
+        x.status = x.status or x.error.status
+
+
+def _answer_lines(plan: Plan | None, grant: Grant | None, headers: Headers) -> bytes:
     """The headers of an answer as lines: of limits, ours are what the caller is held to, not those of the provider."""
-    plan = x.plan
-    grant = x.grant
     if plan is None or grant is None:
         return render_lines(headers) if headers else b""
     lines = limit_lines(plan, grant.left)

@@ -17,6 +17,7 @@ from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.pool import UpstreamPools
+from gatewright.net.rounds import Round
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.identities import Identities
 from gatewright.server.fetch import MAX_BODY_BYTES, Fetcher
@@ -133,6 +134,6 @@ def build_fetcher(loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: 
 
 def build_pools(loop: asyncio.AbstractEventLoop, deadlines: Deadlines, tasks: TaskGroup) -> UpstreamPools:
     """Pools for a Fetcher (`Fetcher(pools.send)`), which read no more than a document may have."""
-    pools = UpstreamPools(loop, deadlines, tasks)
+    pools = UpstreamPools(Round(loop), deadlines, tasks)
     pools.max_response_bytes = MAX_BODY_BYTES
     return pools

@@ -34,6 +34,7 @@ from gatewright.filters import FILTERS
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.downstream import Listener
 from gatewright.net.pool import UpstreamPools
+from gatewright.net.rounds import Round
 from gatewright.net.tasks import TaskGroup
 from gatewright.pipeline.build import build_snapshot
 from gatewright.providers import PROVIDERS
@@ -93,7 +94,8 @@ class Worker(asyncio.Protocol):
         self.ended: asyncio.Future[None] = loop.create_future()
         self._deadlines = Deadlines(loop)
         self._tasks = TaskGroup(loop, self._report, lambda error: isinstance(error, GatewayError))
-        self._pools = UpstreamPools(loop, self._deadlines, self._tasks)
+        self._round = Round(loop)
+        self._pools = UpstreamPools(self._round, self._deadlines, self._tasks)
         self._recorder = Recorder(slot=options.slot, pid=os.getpid(), wall=WallClock(), lines=True)
         self._state: WorkerState | None = None
         """From the first document on: where it keeps things is in there."""
@@ -149,7 +151,7 @@ class Worker(asyncio.Protocol):
         self._recorder.lines_wanted = document.log.access != "off"
         self._version = message.version
         if self._listener is None:
-            self._listener = Listener(self._loop, plane, self._deadlines, document.limits, document.timeouts)
+            self._listener = Listener(self._round, plane, self._deadlines, document.limits, document.timeouts)
             await self._listen(self._listener, tls)
         else:
             self._listener.configure(document.limits, document.timeouts)

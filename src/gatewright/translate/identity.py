@@ -110,21 +110,31 @@ def render_name(name: str) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(name))
 
 
-def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None) -> tuple[bytes, Usage | None]:
-    """A complete answer with the model's published name, and its usage. Raises GatewayError when it is not JSON."""
+def read_answer(dialect: Dialect, body: bytes) -> tuple[msgspec.Raw | None, Usage | None]:
+    """The model that a complete answer names, and its usage. Raises GatewayError when it is not JSON."""
     try:
-        model, usage = dialect.read_answer(body)
+        return dialect.read_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(
             Kind.UPSTREAM_BAD_RESPONSE,
             "The provider answered 200 with a body that is not a JSON object.",
             cause=error,
         ) from None
-    if published is None or model is None:
-        return body, usage
+
+
+def rename_answer(dialect: Dialect, body: bytes, named: msgspec.Raw, published: msgspec.Raw) -> bytes:
+    """A complete answer with the model's published name in the place of the upstream's own."""
     if not dialect.is_scanned:
-        return rename(body, dialect.model_paths, bytes(published)), usage
-    return _renamed(body, bytes(model), bytes(published)), usage
+        return rename(body, dialect.model_paths, bytes(published))
+    return _renamed(body, bytes(named), bytes(published))
+
+
+def rewrite_answer(dialect: Dialect, body: bytes, published: msgspec.Raw | None) -> tuple[bytes, Usage | None]:
+    """`read_answer` and, where there is another name to give, `rename_answer`."""
+    named, usage = read_answer(dialect, body)
+    if published is None or named is None:
+        return body, usage
+    return rename_answer(dialect, body, named, published), usage
 
 
 def _renamed(body: bytes, value: bytes, published: bytes) -> bytes:

@@ -10,6 +10,7 @@ from wires import FakeTransport, rounds, run, ticking
 
 from gatewright.config.documents import Limits, Timeouts
 from gatewright.net.downstream import DRAIN_GRACE_S, Connection, Listener
+from gatewright.net.rounds import Round
 from gatewright.wire.http1 import Malformed, Request
 
 GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -69,7 +70,7 @@ class Client:
         self.loop = asyncio.get_running_loop()
         self.time, deadlines = ticking()
         self.handler = Recorder()
-        self.listener = Listener(self.loop, self.handler, deadlines, limits or Limits(), Timeouts())
+        self.listener = Listener(Round(self.loop), self.handler, deadlines, limits or Limits(), Timeouts())
         self.connection, self.transport = self.connect()
 
     def connect(self) -> tuple[Connection, FakeTransport]:
@@ -365,6 +366,7 @@ def test_new_limits_hold_for_new_connections() -> None:
         assert client.handler.bodies == [b"hello"]
         fresh, _ = client.connect()
         fresh.data_received(big)
+        client.listener.round.read()
         assert [refused.kind.value for refused in client.handler.refused] == ["too_large"]
 
     as_client(body)
@@ -380,5 +382,18 @@ def test_the_peer_is_told_for_the_log() -> None:
             late()
         client.connection.respond(b"nobody")
         client.connection.write_piece(b"nobody")
+
+    as_client(body)
+
+
+def test_what_was_read_is_handled_before_the_connection_is_gone() -> None:
+    async def body(client: Client) -> None:
+        client.connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        client.connection.close_if_idle()
+        assert not client.transport.closing, "a request is there, though nobody looked at it yet"
+        client.connection.connection_lost(None)
+        await rounds()
+        assert client.handler.bodies == [b"hi"]
+        assert client.handler.cancelled == 1
 
     as_client(body)

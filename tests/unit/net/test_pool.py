@@ -13,6 +13,7 @@ from gatewright.config.documents import UpstreamTimeouts, UpstreamTls
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.net import pool as pool_module
 from gatewright.net.pool import Pool, UpstreamPools
+from gatewright.net.rounds import Round
 from gatewright.net.tasks import TaskGroup
 from gatewright.net.upstream import UpstreamConnection
 from gatewright.pipeline.provider import Origin, Upstream
@@ -36,8 +37,9 @@ class World:
             name="up", type="fake", origin=self.origin, paths={}, head=b"", timeouts=UpstreamTimeouts()
         )
         self.tasks = TaskGroup(self.loop, lambda name, error: None, lambda error: True)
-        self.pools = UpstreamPools(self.loop, self.deadlines, self.tasks)
-        self.pool = Pool(self.loop, self.deadlines, self.origin)
+        self.round = Round(self.loop)
+        self.pools = UpstreamPools(self.round, self.deadlines, self.tasks)
+        self.pool = Pool(self.round, self.deadlines, self.origin)
 
     async def _open(self, _loop: object, _origin: Origin, _tls: object, factory: Callable[[], Any]) -> Any:
         if self.gate is not None:
@@ -378,7 +380,7 @@ def test_equal_origins_share_a_pool_and_close_idle_empties_it(monkeypatch: pytes
 def test_tls_files_that_cannot_be_read_are_the_operators_affair(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(world: World) -> None:
         pool = Pool(
-            world.loop,
+            world.round,
             world.deadlines,
             Origin(tls=True, host="up.test", port=443, verify=UpstreamTls(ca="/nonexistent/ca.pem")),
         )

@@ -215,6 +215,17 @@ def test_cancelling_as_the_answer_comes_hurts_no_stranger() -> None:
     on_a_line(body)
 
 
+def test_a_stream_that_begins_as_its_client_leaves_is_closed() -> None:
+    async def body(line: Line) -> None:
+        waiter = line.connection.begin(REQUEST, UpstreamTimeouts(), 10_000)
+        line.feed(OK + EVENTS + CHUNKED)
+        assert waiter.brought()
+        line.connection.give_up(waiter)
+        assert line.transport.aborted
+
+    on_a_line(body)
+
+
 def test_a_stream_that_begins_for_nobody_is_closed() -> None:
     async def body(line: Line) -> None:
         waiter = line.connection.begin(REQUEST, UpstreamTimeouts(), 10_000)

@@ -11,7 +11,7 @@ from wires import FakeTransport, rounds, run, ticking
 
 from gatewright.config.documents import UpstreamTimeouts
 from gatewright.core.errors import GatewayError
-from gatewright.net.outbox import Outbox
+from gatewright.net.rounds import Round
 from gatewright.net.upstream import Answer, UpstreamConnection
 
 REQUEST = b"POST / HTTP/1.1\r\n\r\n"
@@ -74,11 +74,10 @@ class Line:
     def __init__(self, *, tls: bool = False) -> None:
         self.loop = asyncio.get_running_loop()
         self.time, deadlines = ticking()
+        self.round = Round(self.loop)
         self.idle: list[UpstreamConnection] = []
         self.lost: list[UpstreamConnection] = []
-        self.connection = UpstreamConnection(
-            self.loop, deadlines, Outbox(self.loop), self.idle.append, self.lost.append
-        )
+        self.connection = UpstreamConnection(self.round, deadlines, self.idle.append, self.lost.append)
         self.transport = FakeTransport(self.connection, tls=tls)
         self.transport.socket.progress = (1, 0, 0)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
@@ -94,6 +93,7 @@ class Line:
         for piece in pieces:
             if not self.transport.closing:
                 self.connection.data_received(piece)
+                self.round.read()
 
     async def failure(self, call: asyncio.Future[Answer]) -> GatewayError:
         with pytest.raises(GatewayError) as failed:

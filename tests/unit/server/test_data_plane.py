@@ -12,7 +12,7 @@ import pytest
 
 from gatewright.config.documents import Gateway
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.exchange import Exchange
+from gatewright.core.exchange import RECORDED, Exchange
 from gatewright.core.ports import Ports
 from gatewright.core.reply import Reply
 from gatewright.core.surface import Surface
@@ -271,7 +271,8 @@ def test_a_client_that_leaves_is_settled_and_recorded(in_stream: bool) -> None:
         world.answer = stream if in_stream else asyncio.get_running_loop().create_future()
         client = Client()
         task = asyncio.ensure_future(world.ask(STREAM if in_stream else BODY, client=client))
-        await asyncio.sleep(0)
+        for _ in range(6):  # through its stages
+            await asyncio.sleep(0)
         assert world.plane.in_flight == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -280,6 +281,28 @@ def test_a_client_that_leaves_is_settled_and_recorded(in_stream: bool) -> None:
         assert x.error is not None
         assert (x.error.kind, x.status, client.sent) == (Kind.DISCONNECTED, 499, b"")
         assert stream.aborted is in_stream
+
+    in_a_world(body)
+
+
+def test_a_client_that_leaves_between_any_two_stages_is_closed_once_with_one_outcome() -> None:
+    async def body(world: World) -> None:
+        outcomes = []
+        for rounds in range(1, 12):
+            client = Client()
+            task = asyncio.ensure_future(world.ask(client=client))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert len(world.records) == rounds
+            x = world.records[-1]
+            assert (x.closed, client.turns) == (RECORDED, 1)
+            assert (x.error is None) is (x.status == 200)
+            assert world.booked.count(x) == bool(x.attempts)
+            outcomes.append(x.status)
+        assert outcomes == sorted(outcomes, reverse=True)  # cancelled before it is settled, answered from then on
+        assert set(outcomes) == {499, 200}
 
     in_a_world(body)
 
