@@ -113,7 +113,6 @@ class Connection(Receiver):
         "_stalled",
         "_streaming",
         "_timeouts",
-        "_transport",
         "_turn",
         "_unsent",
         "_waiting",
@@ -129,7 +128,6 @@ class Connection(Receiver):
         self._parser = RequestParser(
             max_header_bytes=limits.header_bytes, max_headers=limits.header_count, max_body_bytes=limits.body_bytes
         )
-        self._transport: asyncio.Transport | None = None
         self._deadline = Deadline(listener.deadlines, self._on_deadline)
         self._turn: Turn | None = None
         self._waiting: deque[Request | Malformed] = deque()

@@ -27,9 +27,10 @@ _OVER: Final = object()
 class Receiver:
     """A connection, as a round sees it."""
 
-    __slots__ = ("unread",)
+    __slots__ = ("_transport", "unread")
 
     def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
         self.unread = 0
         """How many reads wait for the end of the round."""
 
@@ -61,15 +62,18 @@ class Round:
     def read(self) -> None:
         """Handle now what was read: before anything else is heard of a connection."""
         unread, self._unread = self._unread, []
-        begun = 0
-        try:
-            for receiver, data in unread:
-                begun += 1
-                receiver.unread -= 1
+        for receiver, data in unread:
+            receiver.unread -= 1
+            try:
                 receiver.receive(data)
-        finally:
-            if begun < len(unread):  # one raised, which must not stop the others
-                self._unread[:0] = unread[begun:]
+            except Exception as error:  # noqa: BLE001 - a fault costs its connection, not the one that is read behind it
+                self._drop(receiver, error)
+
+    def _drop(self, receiver: Receiver, error: Exception) -> None:
+        """As the loop does with a protocol that raises."""
+        self.loop.call_exception_handler({"message": "a connection is dropped for a fault", "exception": error})
+        if receiver._transport is not None:
+            receiver._transport.abort()
 
     def put(self, turn: Turn) -> None:
         """Have `turn` go on with the next stage."""

@@ -89,7 +89,6 @@ class UpstreamConnection(Receiver):
         "_sink",
         "_size",
         "_socket",
-        "_transport",
         "_untold",
         "_untouched",
         "_waiter",
@@ -113,7 +112,6 @@ class UpstreamConnection(Receiver):
         self._on_idle = on_idle
         self._on_closed = on_closed
         self._parser = ResponseParser()
-        self._transport: asyncio.Transport | None = None
         self._waiter: Waiter | None = None
         self._answer: Answer | None = None
         self._sink: StreamSink | None = None

@@ -233,13 +233,20 @@ def test_what_one_raises_stops_neither_the_others_nor_the_writes() -> None:
             def receive(self, data: bytes) -> None:
                 raise ValueError("of a peer")
 
+        class Aborting(Transport):
+            def abort(self) -> None:
+                log.append("dropped")
+
+        failing = Failing(log)
+        failing._transport = Aborting(log)
+
         async def fail() -> None:
             raise ValueError("of a turn")
 
         raised: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context["exception"]))
         its_round.send(Transport(log), b"1")
-        its_round.take(Failing(log), b"x")
+        its_round.take(failing, b"x")
         its_round.take(Peer(log), b"y")
         begin(its_round, staged("a", log))
         begin(its_round, fail())
@@ -247,7 +254,7 @@ def test_what_one_raises_stops_neither_the_others_nor_the_writes() -> None:
         await rounds()
         assert [str(error) for error in raised] == ["of a peer", "of a turn"]
 
-    assert logged(body) == ["y", "a reads", "b reads", "a asks", "b asks", "a sends", "b sends", "1"]
+    assert logged(body) == ["dropped", "y", "a reads", "b reads", "a asks", "b asks", "a sends", "b sends", "1"]
 
 
 # -- turns ------------------------------------------------------------------------------------------------------------
