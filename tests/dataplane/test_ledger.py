@@ -11,7 +11,7 @@ import pytest
 import vendors
 from accounting import booked, cost_nano, find_booked, find_line, long_stream, priced, target, with_id
 from client_dialects import ANTHROPIC, CLIENTS, GOOGLE, OPENAI, RESPONSES
-from suite import MESSAGES, render_call, render_chat, run_gateway
+from suite import MESSAGES, UPSTREAM_KEY, render_call, render_chat, run_gateway
 
 from gatewright.testing import answers
 from gatewright.testing.client import Answer
@@ -164,6 +164,27 @@ def test_client_that_leaves_before_the_answer_is_charged_for_its_question(parts:
     row = find_booked(gateway, "left-early")
     assert (row.kind, row.is_estimated) == ("disconnected", True)
     assert set(row.tokens) == {"input_total"}
+
+
+def test_what_a_drain_cuts_is_booked() -> None:
+    """An exchange that outlasts `drain_s` is on the provider's bill as well."""
+    with ScriptedUpstream() as upstream:
+        budget = {"filter": "budget", "name": "all", "config": {"usd": 5.0, "per": "total"}}
+        config = priced(upstream, {"paid": target()}, [budget], timeouts={"drain_s": 0.3})
+        running = GatewayProcess(config, environment={"UPSTREAM_KEY": UPSTREAM_KEY})
+        with running as gateway, gateway.connect() as streamed, gateway.connect() as whole:
+            upstream.next(*long_stream(60, stall=True))
+            seen = streamed.send(with_id(render_chat("paid", stream=True), "cut-stream")).receive_bytes(b"hey")
+            while seen.count(b"hey") < 60:
+                seen += streamed.receive_bytes(b"hey")
+            upstream.next(Stall())
+            whole.send(with_id(render_chat("paid"), "cut-whole"))
+            upstream.wait_for(lambda: len(upstream.requests) == 2)
+            assert gateway.stop() == 0
+            assert "Traceback" not in gateway.stderr()
+            assert find_booked(gateway, "cut-stream").tokens["output_total"] == 60
+            assert set(find_booked(gateway, "cut-whole").tokens) == {"input_total"}
+            assert find_line(gateway, "cut-stream")["output_tokens"] == 60
 
 
 # -- headers ----------------------------------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ _BACKLOG: Final = 4096
 _TLS_PARTING_S: Final = 2.0
 """How long a client may take to answer a close_notify. Pooled clients that are idle never do, and the event loop's own
 half minute for each would keep a draining worker alive to its last second."""
+_SETTLE_S: Final = 2.0
+"""How long exchanges that are cut may take to be settled and booked. It takes them milliseconds; one that waits for
+counters that are away must not keep the worker."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -220,10 +223,12 @@ class Worker(asyncio.Protocol):
     def _cut(self) -> None:
         if self._listener is not None:
             self._listener.abort()
-        self._loop.call_soon(self._end)
+        # What is cut is settled and booked in the next turns of the loop, and a tick that finds nothing left ends this.
+        self._loop.call_later(_SETTLE_S, self._end)
 
     def _end_if_idle(self) -> None:
-        if self._listener is None or not self._listener.connections:
+        has_connections = self._listener is not None and self._listener.connections
+        if not has_connections and (self._plane is None or not self._plane.in_flight):
             self._end()
 
     def _end(self) -> None:
