@@ -22,6 +22,7 @@ from gatewright.cli.administering import (
     unix_now,
 )
 from gatewright.cli.database import Config, Json, State, opened
+from gatewright.cli.exits import Exit, Failure
 from gatewright.cli.groups import command_group
 from gatewright.cli.output import print_json, print_line, print_note
 from gatewright.cli.tables import print_table
@@ -78,7 +79,7 @@ def create(
     """Make a key for a consumer and print it. It is shown this once and kept nowhere.
 
     It works within a second on every worker of a gateway that runs. Lists are written with commas; what is not given
-    does not narrow the key.
+    does not narrow the key, and what is given must name something.
 
     Examples:
 
@@ -87,7 +88,7 @@ def create(
         gatewright keys create acme/web/shop --networks 10.0.0.0/8 --json
     """
     expires_at = None if expires is None else parse_expiry(expires, unix_now())
-    scopes = Scopes(_split(models) or (), _split(surfaces) or (), _split(networks) or ())
+    scopes = Scopes(**_parse_lists(models, surfaces, networks))
     with _changing(config, state) as keys:
         made = keys.create(command_actor(), consumer, name=name or "", scopes=scopes, expires_at=expires_at)
     _print_made(made, json)
@@ -155,8 +156,7 @@ def change(
         gatewright keys change k7m2q4xw3d --expires never
     """
     expires_at: int | UnsetType | None = UNSET if expires is None else parse_expiry(expires, unix_now())
-    given = {"models": _split(models), "surfaces": _split(surfaces), "networks": _split(networks)}
-    lists = {field: entries for field, entries in given.items() if entries is not None}
+    lists = _parse_lists(models, surfaces, networks, may_lift=True)
     wanted = KeyChange(name=UNSET if name is None else name, lists=lists, expires_at=expires_at)
     with _changing(config, state) as keys:
         key = keys.change(command_actor(), named, wanted)
@@ -233,9 +233,21 @@ def _reading(config: Path | None, state: Path | None) -> Iterator[Keys]:
         yield Keys(engine, _NO_SECRET, unix_now)
 
 
-def _split(text: str | None) -> tuple[str, ...] | None:
-    """The entries of a list with commas; None when it was not given."""
-    return None if text is None else tuple(entry.strip() for entry in text.split(",") if entry.strip())
+def _parse_lists(
+    models: str | None, surfaces: str | None, networks: str | None, *, may_lift: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Of the scopes those that were given, by field; an empty one is a fault unless it `may_lift`. Raises Failure."""
+    lists = {}
+    for field, text in (("models", models), ("surfaces", surfaces), ("networks", networks)):
+        if text is None:
+            continue
+        entries = tuple(entry.strip() for entry in text.split(",") if entry.strip())
+        # An empty list does not narrow, and whoever writes the option means to: a variable may not be set.
+        if not entries and (text or not may_lift):
+            hint = f"--{field} '' lets it hold for all" if may_lift else "without the option it holds for all"
+            raise Failure(f"--{field} names nothing", code=Exit.USAGE, hint=hint)
+        lists[field] = entries
+    return lists
 
 
 def _print_made(made: MadeKey, json: bool) -> None:

@@ -120,6 +120,19 @@ def test_only_what_is_given_is_changed(run: Run) -> None:
     assert shown(run, key)["name"] == "other"
 
 
+@pytest.mark.parametrize("option", ["--models", "--surfaces", "--networks"])
+@pytest.mark.parametrize("empty", ["", ",", " , ", " "])
+def test_a_key_is_not_left_wide_by_a_list_without_entries(run: Run, option: str, empty: str) -> None:
+    code, out, err = run("keys", "create", PATH, option, empty)
+    assert (code, out) == (2, "")
+    assert f"{option} names nothing" in err
+    narrow = {"--models": "m", "--surfaces": "embeddings", "--networks": "10.0.0.0/8"}[option]
+    key = made(run, option, narrow)
+    code, _, err = run("keys", "change", key["id"], option, empty)
+    assert (code, f"{option} names nothing" in err) == ((2, True) if empty else (0, False))
+    assert shown(run, key["id"])["scopes"] == (key["scopes"] if empty else {})
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

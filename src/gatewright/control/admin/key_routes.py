@@ -25,6 +25,7 @@ from gatewright.control.keys import MAX_OVERLAP_S, Key, KeyChange, KeyFilter, St
 from gatewright.core.consumer import Scopes
 
 Time = Annotated[int, Meta(ge=0, le=LATEST)]
+Names = Annotated[list[str], Meta(min_length=1)]
 KeyId = Annotated[
     str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of a key, or how it begins (`prefix`).")
 ]
@@ -41,6 +42,17 @@ class KeyScopes(Struct, frozen=True, forbid_unknown_fields=True):
     """Client addresses, as CIDR ranges."""
 
 
+class NewKeyScopes(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a key that is to be made is narrowed to. A list that is left out does not narrow; none may be empty."""
+
+    models: Names | UnsetType = UNSET
+    """Published model names, or patterns with a trailing `*`."""
+    surfaces: Names | UnsetType = UNSET
+    """Names of surfaces (`chat_completions`)."""
+    networks: Names | UnsetType = UNSET
+    """Client addresses, as CIDR ranges."""
+
+
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that is to be made."""
 
@@ -48,7 +60,7 @@ class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose it is: `organisation/team/application`."""
     name: Annotated[str, Meta(max_length=200, pattern=PLAIN)] = ""
     """What people call it."""
-    scopes: KeyScopes = field(default_factory=KeyScopes)
+    scopes: NewKeyScopes = field(default_factory=NewKeyScopes)
     """What it is narrowed to; default is not at all."""
     expires_at: Time | None = None
     """From when on it is refused, in Unix seconds; default never."""
@@ -211,5 +223,5 @@ ROUTER: Final = Router(
 )
 
 
-def _scopes(scopes: KeyScopes) -> Scopes:
-    return Scopes(tuple(scopes.models), tuple(scopes.surfaces), tuple(scopes.networks))
+def _scopes(scopes: NewKeyScopes | KeyScopes) -> Scopes:
+    return Scopes(tuple(scopes.models or ()), tuple(scopes.surfaces or ()), tuple(scopes.networks or ()))

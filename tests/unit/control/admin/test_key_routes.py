@@ -55,6 +55,9 @@ def test_a_lost_answer_is_asked_for_again(api: AdminApi) -> None:
         ({**NEW, "scopes": {"surfaces": ["nope"]}}, 422),
         ({**NEW, "scopes": {"networks": ["10.0.0.0/99"]}}, 422),
         ({**NEW, "scopes": {"model": []}}, 400),
+        ({**NEW, "scopes": {"models": []}}, 400),
+        ({**NEW, "scopes": {"models": ["gpt-*"], "surfaces": []}}, 400),
+        ({**NEW, "scopes": {"networks": []}}, 400),
         ({**NEW, "expires_at": 5}, 422),
         ({**NEW, "expires_at": -5}, 400),
         ({**NEW, "name": "x" * 201}, 400),
@@ -64,6 +67,14 @@ def test_a_lost_answer_is_asked_for_again(api: AdminApi) -> None:
 def test_what_is_no_key_is_refused(api: AdminApi, body: object, status: int) -> None:
     assert api.ask("POST", "/keys", body)[0] == status
     assert api.ask("GET", "/keys")[1]["items"] == []
+
+
+def test_what_is_left_out_does_not_narrow(api: AdminApi) -> None:
+    wide = {"consumer": "acme/search/indexer"}
+    for body in (wide, {**wide, "scopes": {}}):
+        assert api.ask("POST", "/keys", body)[1]["key"]["scopes"] == {}
+    key = api.ask("POST", "/keys", NEW)[1]["key"]
+    assert api.ask("PATCH", f"/keys/{key['id']}", {"scopes": {"models": []}})[1]["scopes"] == {}
 
 
 def test_a_viewer_only_reads(api: AdminApi) -> None:
