@@ -7,13 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatewright.core.chat import ChatRequest, Message, Text
 from gatewright.core.errors import KINDS, GatewayError, Kind
+from gatewright.core.loss import LossReport
 from gatewright.core.secret import Secret
 from gatewright.core.surface import Dialect
-from gatewright.core.usage import Usage
+from gatewright.core.traits import Traits
+from gatewright.core.usage import Usage, service_in
 from gatewright.dialects import DIALECTS
 from gatewright.testing import answers
-from gatewright.translate.identity import IdentityStream, parse_request, render_name, render_request, rewrite_answer
+from gatewright.translate.identity import (
+    IdentityStream,
+    parse_fields,
+    parse_request,
+    render_name,
+    render_request,
+    rewrite_answer,
+)
 from gatewright.translate.passing import PassedStream
 
 SCANNED = [dialect for dialect in DIALECTS if dialect.is_scanned]
@@ -218,3 +228,19 @@ def test_credentials_never_print(dialect: Dialect) -> None:
     secret = Secret("sk-very-secret")
     error = GatewayError(Kind.INTERNAL, f"refused {secret}", cause=ValueError(f"{secret!r}"))
     assert b"very-secret" not in dialect.render_error(error, "r") + dialect.render_stream_error(error, "r")
+
+
+@pytest.mark.parametrize("service", ["flex", "priority"])
+@every_dialect
+def test_a_service_is_asked_for_by_the_dialects_member_or_not_at_all(dialect: Dialect, service: str) -> None:
+    if dialect.chat is None:
+        assert not dialect.service_member
+        return
+    request = ChatRequest(model="m", messages=(Message(role="user", parts=(Text(text="a"),)),), service_tier=service)
+    members = dialect.chat.encode_request(request, Traits(), LossReport("permissive"))
+    written = {name for name, value in members.items() if service in str(value)}
+    assert written == ({dialect.service_member} if dialect.service_member else set())
+    if written:
+        fields = parse_fields(msgspec.json.encode(members))
+        assert service_in(fields[dialect.service_member]) == service
+        assert dialect.chat.decode_request(fields, "m", False).service_tier == service

@@ -111,6 +111,10 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """Content type of streamed answers: server-sent events, `application/x-ndjson`, or AWS event streams."""
     forwarded_headers: frozenset[bytes] = frozenset()
     """Request headers of the client that belong to this API and are passed to an upstream that speaks it too."""
+    service_member: str = ""
+    """The member of a request that says which of the vendor's services it is for, `flex` or `priority` among them;
+    empty where none can be asked for. What asks for one of them is translated with it to every dialect that has such a
+    member, and to no other."""
     request_headers: Headers = ()
     """Headers every request of this API needs, unless the client's own value for one is forwarded."""
     has_streams: bool = True

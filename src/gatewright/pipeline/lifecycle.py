@@ -7,7 +7,7 @@ answer then calls `settle` exactly once, whatever happened.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import OPEN, PRICED, Exchange
@@ -25,6 +25,9 @@ from gatewright.pipeline.reserving import reserve, settle_grant
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.identity import parse_fields, parse_request
+
+_AT_ONCE: Final = ("flex", "priority")
+"""Services, besides the usual one, that a request may ask for."""
 
 
 def find_model(snapshot: Snapshot, name: str) -> PublishedModel:
@@ -75,7 +78,7 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     if is_narrowed or snapshot.has_access_rules:
         # Only credentials that are narrowed are bound to networks; asking the socket costs a microsecond.
         snapshot.access.check(x, x.peer.peer if is_narrowed and x.peer is not None else "")
-    chain = x.chain = snapshot.chain_for(x.consumer, model.name)
+    chain = x.chain = snapshot.chain_for(x.consumer, model.name, name)
     target = model.pick(ports.random)
     if chain.on_authorize and (reply := await _run_hooks(x, chain, chain.on_authorize, ports)) is not None:
         return reply
@@ -136,7 +139,7 @@ def _price(x: Exchange, target: BoundTarget, usage: Usage, ports: Ports) -> tupl
     pricing = snapshot.pricing_of(target.upstream, target.model or x.requested_model, x.finished_s, ports.wall)
     if pricing is None:
         return None, ""
-    service = usage.service or _asked_service(x)
+    service = usage.service or _asked_service(x, target)
     plain = pricing.plain
     if plain is not None and service == "prices" and usage.is_text:
         # Nearly all answers: text in, text out.
@@ -144,7 +147,21 @@ def _price(x: Exchange, target: BoundTarget, usage: Usage, ports: Ports) -> tupl
     return pricing.cost(usage, service), pricing.version
 
 
-def _asked_service(x: Exchange) -> str:
-    """The price list of the service that the client asked for, where the answer does not say which one it got."""
-    tier = x.fields.get("service_tier") or x.fields.get("serviceTier")
-    return "prices" if tier is None else service_in(tier) or "prices"
+def _asked_service(x: Exchange, target: BoundTarget) -> str:
+    """The price list of the service that the target was asked for, where the answer does not say which one it was.
+
+    What the client writes chooses no prices: only what was sent on counts, and of that only what an answer at once may
+    be given by. Batches are cheaper and no such service.
+    """
+    dialect: Dialect | None = x.dialect
+    if dialect is None or not dialect.service_member:
+        return "prices"
+    tier = x.fields.get(dialect.service_member)
+    if tier is None:
+        return "prices"
+    route = target.routes.get(dialect.name)
+    member = "" if route is None else route.dialect.service_member
+    if not member or member in target.upstream.traits.unsupported:
+        return "prices"
+    service = service_in(tier)
+    return service if service in _AT_ONCE else "prices"

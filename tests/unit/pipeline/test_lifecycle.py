@@ -7,15 +7,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateways import Answer, World, document, filter_type
+from gateways import Answer, HostConfig, World, document, filter_type
 
+from gatewright.config.documents import Gateway
 from gatewright.core.errors import KINDS, GatewayError, Kind, Retry
 from gatewright.core.exchange import Exchange
 from gatewright.core.reply import Reply
-from gatewright.dialects.openai import CHAT, EMBEDDINGS
+from gatewright.core.surface import Dialect
+from gatewright.core.traits import Traits
+from gatewright.core.usage import Usage
+from gatewright.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS
 from gatewright.pipeline.attempts import OpenStream
+from gatewright.pipeline.build import build_snapshot
 from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.lifecycle import open_exchange, settle
+from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 from gatewright.testing.gateway import key_hash
 
 BODY = b'{"model": "m", "messages": []}'
@@ -312,6 +318,7 @@ PRICED = {
     "host/a-model": {
         "prices": {"input": "2", "output": "8"},
         "flex": {"input": "1", "output": "4"},
+        "batch": {"input": "0.5", "output": "2"},
         "changes": [{"from_day": "2030-01-01", "prices": {"input": "20", "output": "80"}}],
     }
 }
@@ -324,6 +331,11 @@ USED = b'{"model": "a-model", "usage": {"prompt_tokens": 100, "completion_tokens
         (PRICED, BODY, 0.0, 280_000_000_000),
         (PRICED, b'{"model": "m", "messages": [], "service_tier": "flex"}', 0.0, 140_000_000_000),
         (PRICED, b'{"model": "m", "messages": [], "service_tier": "auto"}', 0.0, 280_000_000_000),
+        # A batch is no service that a request can be answered by.
+        (PRICED, b'{"model": "m", "messages": [], "service_tier": "batch"}', 0.0, 280_000_000_000),
+        # Another vendor's word for the member: nobody read it.
+        (PRICED, b'{"model": "m", "messages": [], "serviceTier": {"type": "flex"}}', 0.0, 280_000_000_000),
+        (PRICED, b'{"model": "m", "messages": [], "": "flex"}', 0.0, 280_000_000_000),
         (PRICED, BODY, 1_900_000_000.0, 2_800_000_000_000),
         ({}, BODY, 0.0, None),
     ],
@@ -335,6 +347,7 @@ def test_an_exchange_is_priced_by_the_catalogue_of_the_day(
     world.ports = msgspec.structs.replace(world.ports, wall=lambda: unix_s)
     world.script = [Answer(body=USED)]
     x = world.exchange(world.snapshot(document(catalogue=catalogue)), body)
+    x.dialect = CHAT
     opened(world, x)
     settle(x, world.ports)
     assert x.cost_femto_usd == cost
@@ -358,6 +371,47 @@ def test_the_service_that_answered_is_charged(asked: str | None, served: str, co
     world.script = [Answer(body=b'{"service_tier": "%b", %b' % (served.encode(), USED[1:]))]
     body = b'{"model": "m", "messages": []%b}' % (b"" if asked is None else b',"service_tier":"%b"' % asked.encode())
     x = world.exchange(world.snapshot(document(catalogue=PRICED)), body)
+    x.dialect = CHAT
     opened(world, x)
+    settle(x, world.ports)
+    assert x.cost_femto_usd == cost
+
+
+@pytest.mark.parametrize(
+    ("client", "spoken", "unsupported", "asked", "cost"),
+    [
+        (CHAT, "openai.chat", (), b'"service_tier": "flex"', 140_000_000_000),
+        (CHAT, "openai.responses", (), b'"service_tier": "flex"', 140_000_000_000),
+        (CHAT, "bedrock.converse", (), b'"service_tier": "flex"', 140_000_000_000),
+        (CHAT, "bedrock.converse", (), b'"service_tier": "batch"', 280_000_000_000),
+        # The member is left out of what is sent, or there is none: only the usual service can have answered.
+        (CHAT, "openai.chat", ("service_tier",), b'"service_tier": "flex"', 280_000_000_000),
+        (CHAT, "bedrock.converse", ("serviceTier",), b'"service_tier": "flex"', 280_000_000_000),
+        (CHAT, "anthropic.messages", (), b'"service_tier": "flex"', 280_000_000_000),
+        (CHAT, "cohere.chat", (), b'"service_tier": "flex"', 280_000_000_000),
+        (COMPLETIONS, "openai.chat", (), b'"service_tier": "flex"', 280_000_000_000),
+        (COMPLETIONS, "openai.chat", (), b'"": "flex"', 280_000_000_000),
+    ],
+)
+def test_an_answer_that_names_no_service_is_charged_by_the_one_that_was_asked_for(
+    client: Dialect, spoken: str, unsupported: tuple[str, ...], asked: bytes, cost: int
+) -> None:
+    def build_speaking(name: str, config: HostConfig) -> Upstream:
+        traits = Traits(unsupported=frozenset(unsupported))
+        paths = {spoken: "/{model}"}
+        return build_upstream(name, config, url=config.url or "", paths=paths, credential=None, traits=traits)
+
+    world = World()
+    gateway = msgspec.convert(document(catalogue=PRICED), Gateway)
+    host: ProviderType[Any] = ProviderType("host", HostConfig, build_speaking, "A host.")
+    snapshot = build_snapshot(gateway, version=1, providers=[host], filters=(), ports=world.ports)
+    x = world.exchange(
+        snapshot, b'{"model": "m", "messages": [{"role": "user", "content": "a"}], "prompt": "a", %b}' % asked
+    )
+    x.dialect = client
+    world.script = [GatewayError(Kind.UPSTREAM_CUT, "gone")]
+    refusal(world, x, client)
+    assert (b"flex" in world.sent[0][1]) == (cost == 140_000_000_000)
+    x.usage, x.is_complete = Usage(input_total=100, output_total=10), True
     settle(x, world.ports)
     assert x.cost_femto_usd == cost

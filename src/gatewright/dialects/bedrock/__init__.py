@@ -38,6 +38,7 @@ CONVERSE: Final = Dialect(
     read_fault=read_fault,
     read_answer=read_answer,
     model_paths=(),
+    service_member="serviceTier",
     stream_type=b"application/vnd.amazon.eventstream",
     streamed_text=text_members("text", "input", "name"),
 )

@@ -52,6 +52,7 @@ GENERATE_CONTENT: Final = Dialect(
     read_answer=read_answer,
     model_paths=_MODEL_PATHS,
     forwarded_headers=_HEADERS,
+    service_member="serviceTier",
     streamed_text=text_members("text", "stringValue", "name"),
 )
 EMBED_CONTENT: Final = Dialect(

@@ -18,7 +18,14 @@ _HEADERS: Final = frozenset((b"openai-beta", b"x-client-request-id", b"tracepare
 
 
 def _dialect(
-    name: str, surface: str, path: bytes, summary: str, *, chat: ChatCodec | None, embeddings: EmbeddingCodec | None
+    name: str,
+    surface: str,
+    path: bytes,
+    summary: str,
+    *,
+    chat: ChatCodec | None,
+    embeddings: EmbeddingCodec | None,
+    service_member: str = "",
 ) -> Dialect:
     streams = chat is not None
     return Dialect(
@@ -41,6 +48,7 @@ def _dialect(
         has_finish=has_finish,
         done_event=b"data: [DONE]" if streams else b"",
         forwarded_headers=_HEADERS,
+        service_member=service_member,
         streamed_text=_TEXT,
     )
 
@@ -52,6 +60,7 @@ CHAT: Final = _dialect(
     "Chat completions, plain and streamed.",
     chat=CHAT_CODEC,
     embeddings=None,
+    service_member="service_tier",
 )
 COMPLETIONS: Final = _dialect(
     "openai.completions",

@@ -35,6 +35,7 @@ RESPONSES: Final = Dialect(
     read_answer=read_answer,
     read_usage=read_usage,
     model_paths=(("model",), ("response", "model")),
+    service_member="service_tier",
     streamed_text=text_members("delta"),
     forwarded_headers=frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate")),
 )
