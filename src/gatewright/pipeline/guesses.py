@@ -1,8 +1,9 @@
-"""How often somebody may be wrong about a client's secret. A pure count: times are given.
+"""How often somebody may be wrong about a client's secret, or show a token that does not hold, and be told why.
 
-Keys cannot be guessed; what is limited is the work, and the noise in the log. Clients behind one proxy share an
-address, so one of them that has a wrong secret must not shut out the others: few mistakes are free for a pair of
-address and client, many for an address.
+A pure count: times are given. Keys cannot be guessed, and looking one up costs no more than a call with it does; what
+is limited is what somebody learns who goes on being wrong, so that clients wait instead of trying at once. Clients
+behind one proxy share an address, and anybody may be wrong there on purpose: who is right must never be refused by this
+count, and few mistakes are free for a pair of address and client, many for an address.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Guesses:
         """Key → when its window ends, and the mistakes in it; the oldest first."""
 
     def wait_s(self, address: str, client: str, now: float) -> float:
-        """For how long this client must not be tried again from there; 0 when it may be now.
+        """For how long nobody is told any more what is wrong with this client from there; 0 when they are.
 
         Where no client is named, only what all of the address were wrong about counts.
         """

@@ -199,8 +199,6 @@ class TokenEndpoints:
     async def _verify(self, form: Form, name: str, address: str) -> _Subject:
         """Whose JWT or gateway token a member is. Raises OAuthError."""
         credential, kind = required(form, name).encode(), required(form, f"{name}_type")
-        now = self._wall()
-        self._check_patience(address, "", now)
         try:
             subject = await self._find_subject(credential)
         except GatewayError as error:
@@ -208,7 +206,7 @@ class TokenEndpoints:
                 raise OAuthError(
                     "temporarily_unavailable", error.message, retry_after_s=error.retry_after_s, cause=error
                 ) from None
-            self._guesses.add(address, "", now)
+            self._count_mistake(address, "")
             # RFC 8693 §2.2.2 wants this code, not invalid_grant.
             raise OAuthError("invalid_request", f"`{name}`: {error.message}", kind=error.kind, cause=error) from None
         if subject.token is not None and kind == ID_TOKEN:
@@ -271,8 +269,6 @@ class TokenEndpoints:
 
     def _authenticate(self, client: Client, x: Exchange, address: str) -> KeyHolder:
         """Whose key the client shows, which it must name too. Raises OAuthError."""
-        now = self._wall()
-        self._check_patience(address, client.id, now)
         try:
             holder = self._tokens.find_key(client.secret.encode())
             if holder is None and client.sent:
@@ -284,20 +280,26 @@ class TokenEndpoints:
         except GatewayError as error:
             # The key is right, so this is no guess; but it does not hold now, or not from here.
             raise OAuthError("invalid_client", error.message, kind=error.kind) from None
-        self._guesses.add(address, client.id[:100], now)
+        self._count_mistake(address, client.id[:100])
         message = "`client_id` and `client_secret` are not a key of this gateway, or not that of this client."
         raise OAuthError("invalid_client", f"{message} Send the key's id, or its consumer, and the key.")
 
-    def _check_patience(self, address: str, client: str, now: float) -> None:
-        wait_s = self._guesses.wait_s(address, client[:100], now)
+    def _count_mistake(self, address: str, client: str) -> None:
+        """Note a wrong secret or token. Raises OAuthError, without a reason, where there were too many.
+
+        Only what is wrong may be refused by the count: anybody can make mistakes at an address that others share.
+        """
+        now = self._wall()
+        wait_s = self._guesses.wait_s(address, client, now)
         if wait_s > 0:
             raise OAuthError(
                 "temporarily_unavailable",
-                "Too many wrong secrets or tokens came from this address. Try again later.",
+                "Too many wrong secrets or tokens came from this address, and this is another. Try again later.",
                 status=429,
                 kind=Kind.RATE_LIMITED,
                 retry_after_s=wait_s,
             )
+        self._guesses.add(address, client, now)
 
 
 def _endpoint(name: str, method: bytes, path: str, serve: Serve) -> Endpoint:

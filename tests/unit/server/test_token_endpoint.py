@@ -22,7 +22,7 @@ from gatewright.core.errors import Kind
 from gatewright.core.exchange import Exchange
 from gatewright.core.reply import Reply
 from gatewright.pipeline.gateway_tokens import ACCESS_TOKEN, EXCHANGE, ID_TOKEN, JWT
-from gatewright.pipeline.guesses import PER_CLIENT, Guesses
+from gatewright.pipeline.guesses import PER_ADDRESS, PER_CLIENT, Guesses
 from gatewright.server.federation import Federation
 from gatewright.server.token_endpoint import TokenEndpoints
 from gatewright.wire.request import Request
@@ -247,24 +247,57 @@ def test_guessing(tmp_path: Path) -> None:
     async def inside(w: World) -> None:
         for _ in range(PER_CLIENT):
             assert (await w.token(CREDENTIALS, basic=f"{PATH}:wrong")).status == 401
-        answer = await w.token(CREDENTIALS, basic=f"{PATH}:{CONFIGURED}")
+        answer = await w.token(CREDENTIALS, basic=f"{PATH}:wrong")
         assert (answer.status, answer.error) == (429, "temporarily_unavailable")
         assert answer.headers[b"retry-after"] == b"60"
         assert answer.x.error is not None
         assert answer.x.error.kind is Kind.RATE_LIMITED
-        assert (await w.token(CREDENTIALS, basic=f"{PATH}:{CONFIGURED}", address="192.0.2.2")).status == 200
+        assert (await w.token(CREDENTIALS, basic=f"{PATH}:wrong", address="192.0.2.2")).status == 401
         w.clock.advance(60)
-        assert (await w.token(CREDENTIALS, basic=f"{PATH}:{CONFIGURED}")).status == 200
+        assert (await w.token(CREDENTIALS, basic=f"{PATH}:wrong")).status == 401
 
     run(tmp_path, inside)
 
 
-def test_one_wrong_client_shuts_nobody_out_who_exchanges_a_jwt(tmp_path: Path) -> None:
+async def guess_a_client(w: World) -> Answered:
+    return await w.token(CREDENTIALS, basic=f"{PATH}:wrong")
+
+
+async def guess_a_secret(w: World) -> Answered:
+    return await w.token({"grant_type": EXCHANGE, "client_id": "x", "client_secret": "wrong"})
+
+
+async def show_rubbish(w: World) -> Answered:
+    return await w.exchange(b"x")
+
+
+async def show_an_old_jwt(w: World) -> Answered:
+    return await w.exchange(sign(claims(exp=1, **MODELS)))
+
+
+@pytest.mark.parametrize("mistake", [guess_a_client, guess_a_secret, show_rubbish, show_an_old_jwt])
+def test_nobody_shuts_out_who_is_right(tmp_path: Path, mistake: Callable[[World], Awaitable[Answered]]) -> None:
     async def inside(w: World) -> None:
-        for _ in range(PER_CLIENT):
-            assert (await w.token(CREDENTIALS, basic=f"{PATH}:wrong")).status == 401
-            assert (await w.exchange(sign(claims(exp=1, **MODELS)))).error == "invalid_request"
+        statuses = {(await mistake(w)).status for _ in range(PER_ADDRESS + 1)}
+        assert 429 in statuses
+        given = await w.token(CREDENTIALS, basic=f"{PATH}:{CONFIGURED}")
+        assert given.status == 200
         assert (await w.exchange(sign(claims(**MODELS)))).status == 200
+        assert (await w.exchange(given.text, ACCESS_TOKEN)).status == 200
+        revoked = await w.call("/oauth/revoke", {"token": given.text.decode()}, basic=f"{PATH}:{CONFIGURED}")
+        assert revoked.status == 200
+        key = w.settings.add(is_suspended=True)
+        w.refresh()
+        assert "is suspended" in (await w.token(CREDENTIALS, basic=f"{PATH}:{key}")).told
+
+    run(tmp_path, inside)
+
+
+def test_one_wrong_client_takes_no_explanation_from_who_exchanges_a_jwt(tmp_path: Path) -> None:
+    async def inside(w: World) -> None:
+        for _ in range(PER_CLIENT + 1):
+            await guess_a_client(w)
+        assert (await show_an_old_jwt(w)).error == "invalid_request"
 
     run(tmp_path, inside)
 
