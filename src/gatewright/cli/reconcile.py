@@ -69,7 +69,7 @@ def reconcile(
         print_json(_document(found))
     else:
         _print(found, found.differences if everything else found.beyond)
-    raise typer.Exit(Exit.FAILURE if found.beyond else Exit.OK)
+    raise typer.Exit(Exit.OK if found.has_agreed else Exit.FAILURE)
 
 
 def _read(file: Path, shape: ExportFormat, columns: dict[str, str]) -> Statement:
@@ -109,14 +109,7 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
     heads = ("DAY", "MODEL", "WHAT", *_NUMBERS, "")
     rows = [_cells(each) for each in [*shown, *found.totals]]
     print_table(heads, rows, right=_NUMBERS)
-    days = f"{found.first_day} to {found.last_day}"
-    beyond, all_of = len(found.beyond), len(found.differences)
-    if beyond:
-        print_note(f"{beyond} of {all_of} numbers of {found.provider} differ, {days}.")
-    elif all_of == 1:
-        print_note(f"The one number of {found.provider} agrees, {days}.")
-    else:
-        print_note(f"All {all_of} numbers of {found.provider} agree, {days}.")
+    print_note(_verdict(found))
     estimated = max((total.estimated for total in found.totals), default=0)
     unpriced = max((total.unpriced for total in found.totals), default=0)
     if estimated:
@@ -125,6 +118,18 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
         print_note(f"≥ {unpriced:,} attempts have no known price: our cost lacks them.")
     if found.is_cut:
         print_note("The last file says that there are more pages; the days at its end may lack some of theirs.")
+
+
+def _verdict(found: Reconciliation) -> str:
+    days = f"{found.first_day} to {found.last_day}"
+    beyond, all_of = len(found.beyond), len(found.differences)
+    if beyond:
+        return f"{beyond} of {all_of} numbers of {found.provider} differ, {days}."
+    if not found.has_agreed:
+        return f"Each of the {all_of} numbers of {found.provider} is within the tolerance, their total is not, {days}."
+    if all_of == 1:
+        return f"The one number of {found.provider} agrees, {days}."
+    return f"All {all_of} numbers of {found.provider} agree, {days}."
 
 
 def _cells(each: Difference) -> list[str]:
@@ -151,7 +156,7 @@ def _document(found: Reconciliation) -> dict[str, object]:
         "provider": found.provider,
         "first_day": found.first_day,
         "last_day": found.last_day,
-        "agrees": not found.beyond,
+        "agrees": found.has_agreed,
         "is_cut": found.is_cut,
         "differences": [_plain(each) for each in found.differences],
         "totals": [_plain(each) for each in found.totals],

@@ -82,6 +82,11 @@ class Reconciliation(Struct, frozen=True):
         """Those that are more than the tolerance."""
         return [each for each in self.differences if each.is_beyond]
 
+    @property
+    def has_agreed(self) -> bool:
+        """Whether nothing is beyond the tolerance, the totals included: many small differences make a large one."""
+        return not any(each.is_beyond for each in (*self.differences, *self.totals))
+
 
 class _Sums:
     def __init__(self) -> None:

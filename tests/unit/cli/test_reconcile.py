@@ -66,6 +66,17 @@ def test_what_differs_is_listed_and_ends_with_1(state: Path, capsys: pytest.Capt
     assert reconcile(state, file, "--provider", "claude", "--tolerance", "20") == 0
 
 
+def test_a_total_that_differs_ends_with_1(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bill.csv"
+    file.write_text("day,model,cost_usd\n2026-11-01,gpt-a,0.11\n2026-11-01,embed-a,0.01\n")
+    assert reconcile(state, str(file), "--provider", "openai") == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1:] == ["total\t\tcost USD\t0.1000\t0.1200\t-0.0200\t-16.67%\tdiffers"]
+    assert "Each of the 2 numbers of openai is within the tolerance, their total is not" in told.err
+    assert reconcile(state, str(file), "--provider", "openai", "--json") == 1
+    assert msgspec.json.decode(capsys.readouterr().out)["agrees"] is False
+
+
 def test_as_json(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(GOLDEN / "anthropic-costs.json"), "--provider", "claude", "--json", "--tolerance-usd", "0"]
     assert reconcile(state, *arguments) == 1

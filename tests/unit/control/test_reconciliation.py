@@ -118,7 +118,17 @@ def test_a_tolerance_forgives_as_much_as_it_says(
     stated = statement(
         Stated(FIRST, "gpt-a", theirs[0], 500, Decimal(theirs[1])), Stated(FIRST, "embed-a", 70, 0, Decimal("0.001"))
     )
-    assert (reconcile(ledger, "openai", [stated], tolerance).beyond == []) is agrees
+    assert (reconcile(ledger, "openai", [stated], tolerance).has_agreed) is agrees
+
+
+def test_small_differences_add_up_to_one_that_counts(ledger: Engine) -> None:
+    lines = [Stated(FIRST, "gpt-a", cost_usd=Decimal("0.11")), Stated(FIRST, "embed-a", cost_usd=Decimal("0.011"))]
+    result = reconcile(ledger, "openai", [statement(*lines)], Tolerance())
+    assert result.beyond == []
+    assert [(each.ours, each.theirs, each.is_beyond) for each in result.totals] == [
+        (Decimal("0.101"), Decimal("0.121"), True)
+    ]
+    assert not result.has_agreed
 
 
 def test_the_percentage_is_of_theirs() -> None:
