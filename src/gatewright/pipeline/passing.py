@@ -24,7 +24,7 @@ from gatewright.pipeline.provider import CONTENT_TYPE_LINE
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.hub import AnswerStream
-from gatewright.translate.identity import parse_fields, render_name, render_request, rewrite_answer
+from gatewright.translate.identity import check_spelling, parse_fields, render_name, render_request, rewrite_answer
 from gatewright.translate.passing import OpaqueStream, PassedStream
 from gatewright.wire.multipart import Field, MalformedForm, add_field, parse_boundary, read_fields, replace_field
 
@@ -82,6 +82,7 @@ def _read_form(x: Exchange) -> str | None:
         fields = read_fields(x.body, boundary, "model")
     except MalformedForm as problem:
         raise _malformed(f"The form cannot be read: {problem}.") from None
+    check_spelling(fields)
     x.fields = {name: render_name(field.value) for name, field in fields.items()}
     model = fields.get("model")
     x.form = Form(boundary, model)

@@ -1,20 +1,21 @@
 """The bypass: client and upstream speak the same dialect, so bytes pass through but for what policy changes.
 
 Requests are decoded one level deep and encoded again: every value keeps its spelling, `model` is replaced, and of
-members sent twice only the last — the one that was checked — is sent on. Answers keep every byte but the model name.
-Streams are forwarded in blocks of whole events; usage, finish and failure are read on the side.
+members sent twice only the last — the one that was checked — is sent on. Where a second one has its name in other
+letters (`Model`), the request is refused, since some servers do not tell them apart. Answers keep every byte but the
+model name. Streams are forwarded in blocks of whole events; usage, finish and failure are read on the side.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.core.fields import Fields
+from gatewright.core.fields import KNOWN, Fields, find_respelled
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage, with_service
 from gatewright.translate.renaming import rename
@@ -39,7 +40,7 @@ def parse_fields(body: bytes) -> Fields:
     try:
         if not body.isascii():
             str(body, "utf-8")  # which the decoder does not look at where it decodes nothing
-        return _fields_decoder.decode(body)
+        fields = _fields_decoder.decode(body)
     except UnicodeDecodeError as error:
         raise _malformed(f"The request body is not valid UTF-8 (byte {error.start}).") from None
     except RecursionError:
@@ -51,6 +52,19 @@ def parse_fields(body: bytes) -> Fields:
         if mended == body:
             raise _malformed(_json_problem(body, error)) from None
         return parse_fields(mended)
+    if not KNOWN.issuperset(fields):
+        check_spelling(fields)
+    return fields
+
+
+def check_spelling(names: Iterable[str]) -> None:
+    """Raise GatewayError when one of a request's members could be taken for another that is read here."""
+    found = find_respelled(names)
+    if found is not None:
+        name, known = found
+        raise _malformed(
+            f"`{name}` is not `{known}`, but some providers would take it for that; write `{known}`.", name
+        )
 
 
 def parse_request(body: bytes, *, stream_default: bool = False) -> tuple[Fields, str, bool]:

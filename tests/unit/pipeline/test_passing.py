@@ -107,6 +107,7 @@ class Call:
 
 
 FORM_TYPE = b"multipart/form-data; boundary=XbX"
+OTHER_MODEL = b'--XbX\r\nContent-Disposition: form-data; name="Model"\r\n\r\ndear\r\n'
 REST = b'--XbX\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n\x00\xff\r\n--XbX--\r\n'
 
 
@@ -233,6 +234,7 @@ def test_of_the_clients_headers_only_those_of_the_api_go_on() -> None:
         (IMAGES, b'{"model": "deaf"}', {}, Kind.UNSUPPORTED_FEATURE, "does not offer openai.images.generations"),
         (EDITS, form(b"m"), {"content_type": b"multipart/form-data"}, Kind.MALFORMED_REQUEST, "names no boundary"),
         (EDITS, form(b"m") + form(b"m"), {"content_type": FORM_TYPE}, Kind.MALFORMED_REQUEST, "cannot be read"),
+        (EDITS, OTHER_MODEL + form(b"m"), {"content_type": FORM_TYPE}, Kind.MALFORMED_REQUEST, "`Model` is not"),
         (EDITS, form(None), {"content_type": FORM_TYPE}, Kind.MALFORMED_REQUEST, "names no model"),
         (EDITS, form(b"nobody"), {"content_type": FORM_TYPE}, Kind.MODEL_NOT_FOUND, "nobody"),
         (EDITS, form(b"m"), {}, Kind.MALFORMED_REQUEST, "with its Content-Type"),

@@ -89,6 +89,12 @@ def test_what_a_request_asks_for(body: bytes, name: str, stream: bool) -> None:
         (b'{"model":["m"]}', "must be a string", "model"),
         (b'{"model":"m","stream":"true"}', "must be true or false", "stream"),
         (b'{"model":"m","stream":1}', "must be true or false", "stream"),
+        (b'{"model":"m","Model":"dear"}', "`Model` is not `model`.*write `model`", "Model"),
+        (b'{"MODEL":"dear","model":"m"}', "`MODEL` is not `model`", "MODEL"),
+        (b'{"model":"m","\\u004dodel":"dear"}', "`Model` is not `model`", "Model"),
+        (b'{"model":"m","Stream":true}', "`Stream` is not `stream`", "Stream"),
+        ('{"model":"m","me\u017fsages":[]}'.encode(), "is not `messages`", "me\u017fsages"),
+        (b'{"Model":"\\ud800","model":"m"}', "`Model` is not `model`", "Model"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_said(body: bytes, words: str, param: str | None) -> None:
