@@ -74,6 +74,7 @@ def parts() -> Iterator[Parts]:
         budget("dry-vectors", 0.000001),
         *(budget(model, 0.008) for model in MID.values()),
         budget("fails-over", 0.000001, when_dry="cheap"),
+        budget("fails-over-to-a-pattern", 0.000001, when_dry="small"),
         budget("soft", 0.000001, soft=True),
         budget("unpriced", 1.0),
         budget("unpriced-allowed", 1.0, unpriced="allow"),
@@ -92,7 +93,10 @@ def parts() -> Iterator[Parts]:
         "unpriced-allowed": target("nobody-knows"),
         "cheap": target("small"),
         "free": target(),
+        "large-*": target(),
+        "smal*": {"targets": [{"provider": "up"}]},
     }
+    policies.append(limit("large-5*", requests=2, per="day"))
     with ScriptedUpstream() as upstream, run_gateway(priced(upstream, models, policies)) as gateway:
         yield Parts(gateway, upstream)
 
@@ -192,6 +196,18 @@ def test_another_model_answers_for_a_dry_budget(parts: Parts, client: Client, st
     row = find_booked(gateway, request_id)
     assert (row.model, row.attempts[0].upstream_model) == ("cheap", "small")
     assert float(row.cost_usd) == pytest.approx((9 * 0.1 + 5 * 0.2) / 1e6)
+
+
+def test_a_model_under_a_published_pattern_answers_for_a_dry_budget(parts: Parts) -> None:
+    gateway, upstream = parts
+    assert call(gateway, render_chat("fails-over-to-a-pattern")).status == 200
+    assert [request.json()["model"] for request in upstream.requests] == ["small"]
+
+
+def test_limit_of_some_names_under_a_published_pattern(parts: Parts) -> None:
+    gateway, _ = parts
+    called = ["large-5", "large-4", "large-5-mini", "large-4", "large-5", "large-4", "large-50"]
+    assert [call(gateway, render_chat(name)).status for name in called] == [200, 200, 200, 200, 429, 200, 429]
 
 
 def test_soft_budget_never_refuses(parts: Parts) -> None:

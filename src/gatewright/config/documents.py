@@ -184,7 +184,7 @@ class Selector(Document, frozen=True):
     """What a policy applies to; an empty list means everything."""
 
     models: list[str] = []
-    """Published model names, or patterns with a trailing `*`."""
+    """Model names as clients call them, or patterns with a trailing `*`."""
     consumers: list[str] = []
     """Consumer paths (`acme/search/indexer`), or patterns with a trailing `*`."""
     issuers: list[str] = []

@@ -26,7 +26,7 @@ from gatewright.filters.budget import BUDGET, Config
 from gatewright.pipeline.calendar import Window, window_at
 from gatewright.pipeline.claims import BudgetGroup
 from gatewright.pipeline.grouping import Grouping
-from gatewright.pipeline.matching import is_selected
+from gatewright.pipeline.matching import find_dividing, is_selected
 from gatewright.store.database import reading
 from gatewright.store.memory import MemoryCounters
 from gatewright.store.shared import SharedCounters
@@ -44,7 +44,9 @@ def spent_of_budgets(engine: Engine, document: Gateway, now: float) -> Iterator[
     """
     for policy in document.policies:
         if policy.filter == BUDGET.name and policy.name is not None:
-            yield from _spent(engine, policy, policy.name, now)
+            # The hours are by published name, and a policy may be for some names under a published pattern alone.
+            is_divided = any(find_dividing(published, policy.on.models) for published in document.models)
+            yield from _spent(engine, policy, policy.name, now, has_hours=not is_divided)
 
 
 def raise_in_file(path: Path, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]) -> None:
@@ -89,16 +91,19 @@ async def _raise_on_server(
             await counters.close()
 
 
-def _spent(engine: Engine, policy: Policy, name: str, now: float) -> Iterator[tuple[Allowance, int]]:
+def _spent(
+    engine: Engine, policy: Policy, name: str, now: float, *, has_hours: bool
+) -> Iterator[tuple[Allowance, int]]:
     config, _ = convert(policy.config, Config)
     if config is None or config.expression is not None or config.by in _UNKNOWN or policy.on.issuers:
         return
     window = window_at(config.per, now)
     grouping = Grouping(config.by)
     sums: dict[str, int] = {}
-    rows = _from_exchanges(engine, window) if config.by in _FROM_EXCHANGES else _from_hours(engine, window)
+    has_hours = has_hours and config.by not in _FROM_EXCHANGES
+    rows = _from_hours(engine, window) if has_hours else _from_exchanges(engine, window)
     for x, femto in rows:
-        if is_selected(policy.on.models, x.published_model) and is_selected(policy.on.consumers, x.consumer.path):
+        if is_selected(policy.on.models, x.requested_model) and is_selected(policy.on.consumers, x.consumer.path):
             group = grouping.name(x)
             sums[group] = sums.get(group, 0) + femto
     limit = round(config.usd * 1_000_000_000)
@@ -117,26 +122,26 @@ def _from_hours(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]
     )
     with reading(engine) as connection:
         for consumer, model, nano, rest in connection.execute(query):
-            yield _exchange(consumer, model), int(nano) * FEMTO_PER_NANO + int(rest)
+            yield _exchange(consumer, model, model), int(nano) * FEMTO_PER_NANO + int(rest)
 
 
 def _from_exchanges(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]]:
     table = EXCHANGES.c
-    groups = (table.consumer, table.model, table.end_user, table.key_id)
+    groups = (table.consumer, table.model, table.requested_model, table.end_user, table.key_id)
     query = (
         select(*groups, func.sum(table.cost_nano), func.sum(table.cost_rest_femto))
         .where(table.started_at_us >= int(window.begins_at) * _MICRO)
         .group_by(*groups)
     )
     with reading(engine) as connection:
-        for consumer, model, user, key_id, nano, rest in connection.execute(query):
-            yield _exchange(consumer, model, user, key_id), int(nano) * FEMTO_PER_NANO + int(rest)
+        for consumer, published, called, user, key_id, nano, rest in connection.execute(query):
+            yield _exchange(consumer, published, called, user, key_id), int(nano) * FEMTO_PER_NANO + int(rest)
 
 
-def _exchange(consumer: str, model: str, user: str = "", key_id: str = "") -> Exchange:
+def _exchange(consumer: str, published: str, called: str, user: str = "", key_id: str = "") -> Exchange:
     """As much of an exchange as says whose budget paid for it."""
     x = Exchange("", None, {}, b"", 0.0)
     x.consumer = Consumer(consumer, key_id=key_id)
-    x.published_model = model
+    x.published_model, x.requested_model = published, called
     x.user = user
     return x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +16,14 @@ def is_match(pattern: str, name: str) -> bool:
 def is_selected(patterns: Sequence[str], name: str) -> bool:
     """Whether any pattern matches; no patterns select everything."""
     return not patterns or any(is_match(pattern, name) for pattern in patterns)
+
+
+def find_dividing(published: str, selectors: Iterable[str]) -> tuple[str, ...]:
+    """Those of `selectors` that match some names under the published pattern and not all; a name is never divided."""
+    if not published.endswith("*"):
+        return ()
+    begin = published[:-1]
+    return tuple(dict.fromkeys(s for s in selectors if s.startswith(begin) and s != published))
 
 
 class NameTable(Generic[T]):

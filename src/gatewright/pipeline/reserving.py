@@ -38,6 +38,7 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
     Raises GatewayError when a limit or budget refuses.
     """
     dry: list[str] = []
+    models: NameTable[PublishedModel] = x.snapshot.models
     while True:
         chain: Chain = x.chain
         plan = chain.plan(x, ports.wall, dry)
@@ -51,35 +52,36 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
         if isinstance(result, Grant):
             x.plan, x.grant = plan, result
             return target
-        other = _other_model(x, plan, result, dry)
-        if other is None:
+        name = _other_model(plan, result, dry)
+        model = None if name is None else models.find(name)
+        if name is None or model is None:
             error = plan.refusals[result.index](result)
             error.headers = (*error.headers, *refusal_headers(plan, result))
             raise error
-        target = _change_model(x, other, ports)
+        target = _change_model(x, name, model, ports)
 
 
 async def _wait(result: Awaitable[Any]) -> Any:
     return await result
 
 
-def _other_model(x: Exchange, plan: Plan, refused: Refused, dry: list[str]) -> PublishedModel | None:
+def _other_model(plan: Plan, refused: Refused, dry: list[str]) -> str | None:
     """The model that answers in the place of the one asked for, when the budget that refused names one."""
     claims = plan.owners[refused.index]
     if claims.other_model is None or claims.budget is None or claims.budget.name in dry:
         return None
     dry.append(claims.budget.name)
-    models: NameTable[PublishedModel] = x.snapshot.models
-    return models.find(claims.other_model)
+    return claims.other_model
 
 
-def _change_model(x: Exchange, model: PublishedModel, ports: Ports) -> BoundTarget:
+def _change_model(x: Exchange, name: str, model: PublishedModel, ports: Ports) -> BoundTarget:
+    """Go on as if the client had called `name`, which is of this published model."""
     snapshot: Snapshot = x.snapshot
     x.model = model
-    x.published_model = x.requested_model = model.name
+    x.published_model, x.requested_model = model.name, name
     if "model" in x.fields:
-        x.fields["model"] = render_name(model.name)
-    x.chain = snapshot.chain_for(x.consumer, model.name)
+        x.fields["model"] = render_name(name)
+    x.chain = snapshot.chain_for(x.consumer, model.name, name)
     return model.pick(ports.random)
 
 

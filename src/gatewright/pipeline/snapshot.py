@@ -17,7 +17,7 @@ from gatewright.core.traits import Traits
 from gatewright.pipeline.access import Access
 from gatewright.pipeline.chain import EMPTY_CHAIN, Chain
 from gatewright.pipeline.identities import Identities
-from gatewright.pipeline.matching import NameTable, is_match, is_selected
+from gatewright.pipeline.matching import NameTable, find_dividing, is_match, is_selected
 from gatewright.pipeline.provider import Upstream
 from gatewright.pipeline.targets import AttachedPolicy, PublishedModel
 
@@ -61,6 +61,10 @@ class Snapshot:
         self._day_until = float("-inf")
         self._traits: dict[tuple[str, str], Traits] = {}
         self._chains: dict[tuple[str, str, str], Chain] = {}
+        selectors = [selector for policy in self._policies for selector in policy.on.models]
+        self._dividing = {name: found for name in models if (found := find_dividing(name, selectors))}
+        """For each published pattern the selectors that mean some of its names: the others mean all or none."""
+        self._divided_chains: dict[tuple[str, str, str, tuple[str, ...]], Chain] = {}
         self._published = tuple(models.values())
         self._holders: dict[str, tuple[PublishedModel | None, int]] = {}
 
@@ -129,26 +133,43 @@ class Snapshot:
                 changes["has_json_schema"] = True
         return msgspec.structs.replace(upstream.traits, **changes)
 
-    def chain_for(self, consumer: Consumer, model: str) -> Chain:
-        """The filters for this consumer and published model name."""
+    def chain_for(self, consumer: Consumer, published: str, called: str) -> Chain:
+        """The filters for this consumer and model, by its published name and the one it is called by.
+
+        The two differ under a published pattern, where policies may be for some names alone.
+        """
         if not self._policies:
             return EMPTY_CHAIN
         path, issuer = consumer.path, consumer.issuer
-        chain = self._chains.get((path, issuer, model))
-        if chain is None:
+        chain = self._chains.get((path, issuer, published))
+        return self._find_chain(path, issuer, published, called) if chain is None else chain
+
+    def _find_chain(self, path: str, issuer: str, published: str, called: str) -> Chain:
+        dividing = self._dividing.get(published)
+        if dividing is None:
             if len(self._chains) >= _MAX_CHAINS:
                 self._chains.clear()
-            chain = Chain(
-                [
-                    policy.filter
-                    for policy in self._policies
-                    if is_selected(policy.on.models, model)
-                    and is_selected(policy.on.consumers, path)
-                    and (not policy.on.issuers or issuer in policy.on.issuers)
-                ]
-            )
-            self._chains[(path, issuer, model)] = chain
-        return chain
+            chain = self._chains[path, issuer, published] = self._build_chain(path, issuer, called)
+            return chain
+        # Kept by what the name matches, not by the name: callers may invent as many as they like.
+        key = (path, issuer, published, tuple([selector for selector in dividing if is_match(selector, called)]))
+        found = self._divided_chains.get(key)
+        if found is None:
+            if len(self._divided_chains) >= _MAX_CHAINS:
+                self._divided_chains.clear()
+            found = self._divided_chains[key] = self._build_chain(path, issuer, called)
+        return found
+
+    def _build_chain(self, path: str, issuer: str, called: str) -> Chain:
+        return Chain(
+            [
+                policy.filter
+                for policy in self._policies
+                if is_selected(policy.on.models, called)
+                and is_selected(policy.on.consumers, path)
+                and (not policy.on.issuers or issuer in policy.on.issuers)
+            ]
+        )
 
 
 def _mixed_dialects(models: Iterable[PublishedModel]) -> frozenset[str]:

@@ -47,8 +47,10 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _exchange(number: int, key: str, user: str, at: int) -> dict[str, Any]:
-    texts = dict.fromkeys(("id", "surface", "requested_model", "kind", "cache"), "")
+def _exchange(
+    number: int, key: str, user: str, at: int, *, published: str = "big", called: str = "big"
+) -> dict[str, Any]:
+    texts = dict.fromkeys(("id", "surface", "kind", "cache"), "")
     numbers = dict.fromkeys(("duration_us", "first_byte_us", "attempts", "status"), 0)
     flags = dict.fromkeys(("is_stream", "is_estimated", "is_unpriced"), False)
     return {
@@ -59,7 +61,8 @@ def _exchange(number: int, key: str, user: str, at: int) -> dict[str, Any]:
         "number": number + 1,
         "started_at_us": at * 1_000_000,
         "consumer": "acme/search/a",
-        "model": "big",
+        "model": published,
+        "requested_model": called,
         "key_id": key,
         "end_user": user,
         "cost_nano": (number + 1) * NANO,
@@ -67,10 +70,13 @@ def _exchange(number: int, key: str, user: str, at: int) -> dict[str, Any]:
     }
 
 
-def spent(engine: Engine, on: dict[str, Any] | None = None, **config: Any) -> dict[str, int]:
+def spent(
+    engine: Engine, on: dict[str, Any] | None = None, published: tuple[str, ...] = ("big", "small"), **config: Any
+) -> dict[str, int]:
     """Dollars by group, from the counters' keys."""
+    models = {name: {"targets": [{"provider": "p"}]} for name in published}
     policy = {"filter": "budget", "name": "b", "on": on or {}, "config": {"usd": 100, **config}}
-    document = msgspec.convert({"policies": [policy]}, Gateway)
+    document = msgspec.convert({"models": models, "policies": [policy]}, Gateway)
     found = {}
     for allowance, nano in spent_of_budgets(engine, document, NOW):
         assert (allowance.kind, allowance.limit) == (Kind.BUDGET, 100 * NANO)
@@ -100,6 +106,18 @@ def test_the_groups_and_windows_are_the_budgets_own(
 def test_only_what_the_policy_concerns_counts(engine: Engine) -> None:
     chosen = {"models": ["big"], "consumers": ["acme/*"]}
     assert spent(engine, chosen, by="all") == {"budget:b::2026-11": 3}
+
+
+@pytest.mark.parametrize(
+    ("selector", "usd"), [("gpt-5*", 4 + 5), ("gpt-5", 4), ("gpt-4.1", 6), ("big", 1 + 2 + 8), ("gpt-6*", None)]
+)
+def test_names_under_a_published_pattern_are_told_apart(engine: Engine, selector: str, usd: int | None) -> None:
+    with engine.begin() as connection:
+        for number, called in ((3, "gpt-5"), (4, "gpt-5-mini"), (5, "gpt-4.1")):
+            row = _exchange(number, "k1", "u1", DAY, published="gpt-*", called=called)
+            connection.execute(insert(EXCHANGES).values(row))
+    found = spent(engine, {"models": [selector]}, ("gpt-*", "big"), by="all")
+    assert found == ({} if usd is None else {"budget:b::2026-11": usd})
 
 
 @pytest.mark.parametrize("config", [{"expression": "consumer.team"}, {"by": "issuer"}])

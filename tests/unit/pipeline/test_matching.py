@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewright.pipeline.matching import NameTable, is_match, is_selected
+from gatewright.pipeline.matching import NameTable, find_dividing, is_match, is_selected
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,21 @@ def test_no_patterns_select_everything_and_any_of_many_is_enough() -> None:
     assert is_selected([], "x")
     assert is_selected(["a", "x*"], "xy")
     assert not is_selected(["a", "b*"], "x")
+
+
+@pytest.mark.parametrize(
+    ("published", "dividing"),
+    [
+        ("gpt-*", ("gpt-5*", "gpt-4.1", "gpt-")),
+        ("gpt-5*", ()),
+        ("gpt-4.1", ()),
+        ("*", ("gpt-5*", "gpt-4.1", "gpt-", "g*", "gpt-*", "o3")),
+        ("claude-*", ()),
+    ],
+)
+def test_selectors_that_divide_a_published_pattern(published: str, dividing: tuple[str, ...]) -> None:
+    selectors = ["*", "gpt-5*", "gpt-4.1", "gpt-", "g*", "gpt-*", "gpt-5*", "o3"]
+    assert find_dividing(published, selectors) == dividing
 
 
 def test_exact_before_longest_before_shorter() -> None:

@@ -62,6 +62,7 @@ class Books:
         )
         config = document(catalogue=CATALOGUE, policies=list(policies))
         config["models"]["cheap"] = {"targets": [{"provider": "a", "model": "b-model"}]}
+        config["models"]["b-*"] = {"targets": [{"provider": "a"}]}
         self.snapshot = self.world.snapshot(config, BUDGET, RATE_LIMIT)
 
     def _spawn(self, coroutine: Any) -> Any:
@@ -299,6 +300,15 @@ def test_another_model_answers_and_its_cost_is_counted_too() -> None:
     assert (x.published_model, x.target.model, bytes(x.fields["model"])) == ("cheap", "b-model", b'"cheap"')
     books.settle(x, Usage(input_total=0, output_total=1_000))
     assert books.used(x) == [1_000 * 1_000]
+
+
+def test_another_model_may_be_one_under_a_published_pattern() -> None:
+    held = {**limit(requests=5), "on": {"models": ["b-model"]}}
+    books = Books(budget(0.0001, when_dry="b-model"), held)
+    x = books.open()
+    assert (x.published_model, x.requested_model, bytes(x.fields["model"])) == ("b-*", "b-model", b'"b-model"')
+    books.settle(x, Usage(input_total=0, output_total=1_000))
+    assert books.used(x) == [1_000 * 1_000, 1]
 
 
 def test_each_budget_that_is_dry_sends_on_once() -> None:

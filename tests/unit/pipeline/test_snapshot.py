@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from gateways import World, document, filter_type
 
@@ -10,6 +12,7 @@ from gatewright.core.exchange import Exchange
 from gatewright.pipeline import snapshot as module
 from gatewright.pipeline.chain import EMPTY_CHAIN
 from gatewright.pipeline.filters import Filter
+from gatewright.pipeline.snapshot import Snapshot
 from gatewright.testing.gateway import key_hash
 
 
@@ -43,22 +46,85 @@ def test_a_policy_reaches_whom_it_names() -> None:
     ]
     snapshot = World().snapshot(document(policies=policies), filter_type(Probe))
 
-    def notes(consumer: str, model: str) -> list[str]:
-        return [hook.__self__.config.note for hook in snapshot.chain_for(Consumer(consumer), model).on_settle]
+    assert notes(snapshot, "acme/a/b", "m", "m") == ["acme", "all"]
+    assert notes(snapshot, "anonymous", "m", "m") == ["all"]
+    assert notes(snapshot, "acme/a/b", "other", "other") == ["other", "all"]
+    assert snapshot.chain_for(Consumer("x"), "m", "m") is snapshot.chain_for(Consumer("x"), "m", "m")
 
-    assert notes("acme/a/b", "m") == ["acme", "all"]
-    assert notes("anonymous", "m") == ["all"]
-    assert notes("acme/a/b", "other") == ["other", "all"]
-    assert snapshot.chain_for(Consumer("x"), "m") is snapshot.chain_for(Consumer("x"), "m")
+
+def notes(snapshot: Snapshot, consumer: str, published: str, called: str) -> list[str]:
+    """Of the policies that apply, the last first."""
+    chain = snapshot.chain_for(Consumer(consumer), published, called)
+    return [hook.__self__.config.note for hook in chain.on_settle]
+
+
+def publish(*names: str, policies: list[dict[str, Any]]) -> Snapshot:
+    models = {name: {"targets": [{"provider": "a"}]} for name in names}
+    return World().snapshot({**document(policies=policies), "models": models}, filter_type(Probe))
+
+
+def probe(*models: str, consumers: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A policy, noted by the models that it is for."""
+    return {
+        "filter": "probe",
+        "on": {"models": list(models), "consumers": list(consumers)},
+        "config": {"note": "|".join(models)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"),
+    [
+        ("gpt-4.1", ["gpt-4.1", "gpt-*", "g*"]),
+        ("gpt-4.1-mini", ["gpt-*", "g*"]),
+        ("gpt-5", ["gpt-5*|claude-opus*", "gpt-*", "g*"]),
+        ("gpt-5-mini", ["gpt-5-mini|o3", "gpt-5*|claude-opus*", "gpt-*", "g*"]),
+        ("gpt-*", ["gpt-*", "g*"]),
+        ("gpt-", ["gpt-*", "g*"]),
+        ("claude-opus-4", ["gpt-5*|claude-opus*"]),
+        ("claude-haiku", []),
+        ("o3", ["gpt-5-mini|o3"]),
+        ("o3-pro", []),
+    ],
+)
+def test_under_a_published_pattern_policies_go_by_the_called_name(called: str, expected: list[str]) -> None:
+    policies = [
+        probe("g*"),
+        probe("gpt-*"),
+        probe("gpt-5*", "claude-opus*"),
+        probe("gpt-5-mini", "o3"),
+        probe("gpt-4.1"),
+    ]
+    snapshot = publish("gpt-*", "claude-*", "*", policies=policies)
+    model = snapshot.models.find(called)
+    assert model is not None
+    for _ in range(2):
+        assert notes(snapshot, "x", model.name, called) == expected
+
+
+def test_names_that_callers_invent_share_their_chains() -> None:
+    snapshot = publish("gpt-*", policies=[probe("gpt-5*"), probe("gpt-5-mini"), probe("gpt-5*", consumers=("acme/*",))])
+
+    def chains(consumer: str) -> set[int]:
+        called = [f"{name}{number}" for name in ("gpt-5-", "gpt-4-", "gpt-5-mini") for number in range(100)]
+        return {id(snapshot.chain_for(Consumer(consumer), "gpt-*", name)) for name in [*called, "gpt-5-mini"]}
+
+    assert len(chains("x")) == 3
+    assert len(chains("acme/a/b")) == 3
+    assert chains("x").isdisjoint(chains("acme/a/b"))
+    assert len(snapshot._divided_chains) == 6
 
 
 def test_without_policies_every_chain_is_the_empty_one() -> None:
-    assert World().snapshot(document()).chain_for(Consumer("x"), "m") is EMPTY_CHAIN
+    assert World().snapshot(document()).chain_for(Consumer("x"), "m", "m") is EMPTY_CHAIN
 
 
 def test_chains_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_CHAINS", 3)
-    snapshot = World().snapshot(document(policies=[{"filter": "probe"}]), filter_type(Probe))
+    snapshot = publish("m", "gpt-*", policies=[probe(), probe("gpt-5")])
     for number in range(10):
-        snapshot.chain_for(Consumer("x"), f"m{number}")
+        for called in ("gpt-4", "gpt-5"):
+            snapshot.chain_for(Consumer(f"x{number}"), "gpt-*", called)
+            assert len(snapshot._divided_chains) <= 3
+        snapshot.chain_for(Consumer(f"x{number}"), "m", "m")
         assert len(snapshot._chains) <= 3
