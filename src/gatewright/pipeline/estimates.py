@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -30,15 +29,18 @@ _BLOB_BYTES: Final = 2_048
 _BLOB_END: Final = re.compile(rb"[A-Za-z0-9+/=_-]{256}\Z")
 """A text that ends like this is base64: an image, a document or a sound. Prose has spaces, code has punctuation."""
 _DIGITS: Final = 10
-_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_NESTED_LIMITS: Final[Mapping[str, str]] = {
-    "generationConfig": "maxOutputTokens",
-    "inferenceConfig": "maxTokens",
-    "options": "num_predict",
-}
-"""Where the dialects that group their parameters hold the limit."""
-_MEMBERS: Final = frozenset((*_LIMITS, *_NESTED_LIMITS))
+_LIMITS: Final = frozenset(
+    "max_tokens max_completion_tokens max_output_tokens maxOutputTokens maxTokens num_predict n_predict".split()
+)
+_ANSWERS: Final = frozenset(("n", "best_of", "candidateCount", "candidate_count"))
+_GROUPS: Final = frozenset(("generationConfig", "generation_config", "inferenceConfig", "options"))
+"""Members that hold such members in the dialects that group their parameters."""
+_PROMPTS: Final = "prompt"
+_PROMPT_LIST: Final = re.compile(rb'\[[ \t\r\n]*["\[]')
+_MEMBERS: Final = frozenset((*_LIMITS, *_ANSWERS, *_GROUPS, _PROMPTS))
+_UNLIMITED: Final = 1 << 62
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def estimate_input(x: Exchange) -> int:
@@ -57,33 +59,59 @@ def first_slice(x: Exchange, *, has_output: bool) -> int:
     """Output tokens to reserve before the answer begins; 0 where an answer has none (embeddings)."""
     if not has_output:
         return 0
-    allowed = allowed_output(x.fields)
+    limit, answers = asked_output(x.fields)
     if x.stream:
-        return STREAM_SLICE if allowed is None or allowed > STREAM_SLICE else allowed
-    if allowed is None:
-        return _UNKNOWN_OUTPUT
-    return min(allowed, WHOLE_SLICE)
+        return STREAM_SLICE if limit is None else min(limit * answers, STREAM_SLICE)
+    return answers * (_UNKNOWN_OUTPUT if limit is None else min(limit, WHOLE_SLICE))
 
 
-def allowed_output(fields: Fields) -> int | None:
-    """The most output tokens that the client asks for, in any dialect; None when it does not say."""
-    if _MEMBERS.isdisjoint(fields):
-        return None
-    for name in _LIMITS:
-        raw = fields.get(name)
-        if raw is not None:
-            return _number(raw)
-    for group, name in _NESTED_LIMITS.items():
-        raw = fields.get(group)
-        if raw is not None:
-            try:
-                inner = _members.decode(raw).get(name)
-            except msgspec.MsgspecError:
-                return None
-            return None if inner is None else _number(inner)
-    return None
+def asked_output(fields: Fields) -> tuple[int | None, int]:
+    """The most output tokens that the client allows each answer, None when it does not say; and how many answers it
+    wants.
+
+    Whatever dialect a member is of, it counts: which ones the upstream obeys, only that knows. So of several limits it
+    is the largest, and one that is not a plain number above zero is none.
+    """
+    limit, answers, prompts = 0, 1, 1
+    for name in _MEMBERS.intersection(fields):
+        raw = fields[name]
+        if name in _LIMITS:
+            limit = max(limit, _limit(raw))
+        elif name in _ANSWERS:
+            answers = max(answers, _number(raw))
+        elif name == _PROMPTS:
+            prompts = _count_prompts(raw)
+        else:
+            inner_limit, inner_answers = _asked_in(raw)
+            limit, answers = max(limit, inner_limit), max(answers, inner_answers)
+    return limit if 0 < limit < _UNLIMITED else None, answers * prompts
 
 
-def _number(raw: msgspec.Raw) -> int | None:
+def _asked_in(group: msgspec.Raw) -> tuple[int, int]:
+    """The largest limit, 0 when there is none, and the most answers that a group of parameters tells."""
+    limit, answers = 0, 1
+    try:
+        members = _members.decode(group)
+    except msgspec.MsgspecError:
+        return limit, answers
+    for name in _MEMBERS.intersection(members):
+        if name in _LIMITS:
+            limit = max(limit, _limit(members[name]))
+        elif name in _ANSWERS:
+            answers = max(answers, _number(members[name]))
+    return limit, answers
+
+
+def _count_prompts(raw: msgspec.Raw) -> int:
+    """How many are answered: each of a list, unless that is the token numbers of one."""
+    return len(_items.decode(raw)) if _PROMPT_LIST.match(bytes(raw)) else 1
+
+
+def _limit(raw: msgspec.Raw) -> int:
+    return 0 if bytes(raw) == b"null" else _number(raw) or _UNLIMITED
+
+
+def _number(raw: msgspec.Raw) -> int:
+    """A number of at most nine digits, else 0."""
     text = bytes(raw)
-    return int(text) if text.isdigit() and len(text) < _DIGITS else None
+    return int(text) if text.isdigit() and len(text) < _DIGITS else 0

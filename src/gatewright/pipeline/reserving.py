@@ -21,7 +21,7 @@ from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.pipeline.chain import Chain
 from gatewright.pipeline.claims import NANO_FEMTO
-from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, allowed_output, estimate_input, first_slice
+from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE, asked_output, estimate_input, first_slice
 from gatewright.pipeline.matching import NameTable
 from gatewright.pipeline.missing_usage import BYTES_PER_COUNTED, stream_tokens
 from gatewright.pipeline.plan import Plan, refusal_headers, used_amounts
@@ -29,7 +29,9 @@ from gatewright.pipeline.snapshot import Snapshot
 from gatewright.pipeline.targets import BoundTarget, PublishedModel
 from gatewright.translate.identity import render_name
 
-_NEVER: Final = 1 << 62
+_UNLIMITED: Final = 1 << 62
+_DOUBT: Final = STREAM_SLICE // 2
+"""Tokens by which our count may pass what the client allows before more is taken."""
 
 
 async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget:
@@ -164,9 +166,10 @@ class StreamMeter:
         self._x = x
         self._plan = plan
         self._ports = ports
-        self._held = first_slice(x, has_output=True)
-        allowed = allowed_output(x.fields)
-        self._allowed = float("inf") if allowed is None else allowed
+        limit, answers = asked_output(x.fields)
+        self._allowed = _UNLIMITED if limit is None else limit * answers
+        """What all answers may have, by the client's word. The upstream may read another, or not obey."""
+        self._held = min(self._allowed, STREAM_SLICE)
         self._slice_cost = 0
         target: BoundTarget = x.target
         if plan.counts_cost:
@@ -185,10 +188,11 @@ class StreamMeter:
         """
         x = self._x
         used = stream_tokens(x)
-        spare = self._held - STREAM_SLICE // 2 - used
+        due = self._held - STREAM_SLICE // 2
         if self._held >= self._allowed:
-            self.due_bytes = _NEVER
-            return None
+            # Nothing is to come beyond that, so nothing is taken for it until it comes.
+            due = max(due, self._allowed + _DOUBT)
+        spare = due - used
         if spare >= 0:
             self.due_bytes = x.bytes_out + spare * BYTES_PER_COUNTED
             return None

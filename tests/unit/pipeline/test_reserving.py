@@ -279,6 +279,41 @@ def test_what_the_client_allows_is_all_that_is_held() -> None:
     assert books.used(x) == [40]
 
 
+@pytest.mark.parametrize("allowed", [b"40", b"512", b"600"])
+def test_what_comes_beyond_what_the_client_allows_is_held_like_anything(allowed: bytes) -> None:
+    books = Books(limit(output_tokens=100_000))
+    x = books.open(BODY.replace(b"100000", allowed))
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    for brought in range(64, 6_400, 64):
+        bring(x, 64)
+        assert meter.on_block() is None
+        assert books.used(x)[0] > brought - STREAM_SLICE
+    assert books.used(x)[0] > brought
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"max_tokens":0',
+        '"max_tokens":1',
+        '"max_tokens":512,"n":128',
+        '"max_tokens":100000,"max_completion_tokens":1',
+        '"options":{"num_predict":1}',
+        '"generationConfig":{"maxOutputTokens":512,"candidateCount":8}',
+        '"max_tokens":256,"prompt":["a","b","c","d"]',
+    ],
+)
+def test_no_member_of_a_request_keeps_its_stream_from_being_ended(members: str) -> None:
+    books = Books(budget(2.5 * STREAM_SLICE * USD_PER_TOKEN))
+    x = books.open(b'{"model":"m","messages":[],"stream":true,%b}' % members.encode())
+    meter = StreamMeter(x, x.plan, books.world.ports)
+    brought = 0
+    while meter.on_block() is None:
+        bring(x, 16)
+        brought += 16
+        assert brought < 3.5 * STREAM_SLICE, "a slice more than the budget pays for"
+
+
 def test_long_exchanges_keep_what_they_hold_and_dead_ones_do_not() -> None:
     books = Books(limit(concurrent=2), budget(1.0))
     living, dead = books.open(), books.open()
