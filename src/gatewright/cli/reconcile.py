@@ -16,10 +16,11 @@ from gatewright.cli.output import is_terminal, print_json, print_note
 from gatewright.cli.tables import print_table
 from gatewright.config.wording import listing
 from gatewright.control.provider_usage import CSV_COLUMNS, READERS, Statement, UnreadableExport, guess_format
-from gatewright.control.reconciliation import EVERY_MODEL, Difference, Reconciliation, Tolerance
+from gatewright.control.reconciliation import Difference, Reconciliation, Scope, Tolerance
 from gatewright.control.reconciliation import reconcile as reconcile_statements
 
 _NUMBERS: Final = ("OURS", "THEIRS", "DIFFERENCE", "PERCENT")
+_WITHOUT_NAME: Final[dict[Scope, str]] = {"every_model": "(all models)", "no_model": "(no model)"}
 
 
 class ExportFormat(StrEnum):
@@ -110,6 +111,9 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
     rows = [_cells(each) for each in [*shown, *found.totals]]
     print_table(heads, rows, right=_NUMBERS)
     print_note(_verdict(found))
+    unnamed = sum(each.theirs for each in found.differences if (each.scope, each.quantity) == ("no_model", "cost_usd"))
+    if unnamed:
+        print_note(f"{unnamed:.4f} USD of theirs are under no model, as for web searches, and count in the total alone.")
     estimated = max((total.estimated for total in found.totals), default=0)
     unpriced = max((total.unpriced for total in found.totals), default=0)
     if estimated:
@@ -133,7 +137,7 @@ def _verdict(found: Reconciliation) -> str:
 
 
 def _cells(each: Difference) -> list[str]:
-    model = each.model or "(all models)"
+    model = each.model or _WITHOUT_NAME[each.scope]
     return [
         each.day or "total",
         model if each.day else "",
@@ -166,7 +170,8 @@ def _document(found: Reconciliation) -> dict[str, object]:
 def _plain(each: Difference) -> dict[str, object]:
     return {
         "day": each.day or None,
-        "model": None if each.model == EVERY_MODEL else each.model,
+        "model": each.model or None,
+        "scope": each.scope,
         "quantity": each.quantity,
         "ours": f"{each.ours:f}",
         "theirs": f"{each.theirs:f}",

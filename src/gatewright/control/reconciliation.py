@@ -3,13 +3,17 @@
 Both sides are added up by day (UTC) and model before they are compared. A vendor bills a dated model
 (`gpt-4.1-2025-04-14`) under its date also where it was called without (`gpt-4.1`), so dates at the end of a name do not
 count. A statement that names no model is compared with everything the provider did that day.
+
+A statement by model may have lines without one: Anthropic's cost report bills web searches so, which the ledger has in
+the cost of the model that made them. There is nothing to hold such a line against by itself; it counts in the total,
+and excuses what the models that searched on its day cost us more.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final, Literal
@@ -20,8 +24,9 @@ from sqlalchemy import Engine
 from gatewright.control.provider_usage import Statement
 from gatewright.control.usage import UsageQuery, report_usage
 
-EVERY_MODEL: Final = ""
-"""Stands for all models of a day together."""
+NO_MODEL: Final = ""
+"""In place of a model's name: all models of a day together, or what a statement by model has under none."""
+Scope = Literal["model", "every_model", "no_model"]
 Quantity = Literal["input_tokens", "output_tokens", "cost_usd"]
 QUANTITIES: Final[tuple[Quantity, ...]] = ("input_tokens", "output_tokens", "cost_usd")
 
@@ -43,12 +48,14 @@ class Difference(Struct, frozen=True):
 
     day: str
     model: str
-    """Without a date at its end; empty for all models together."""
+    """Without a date at its end; empty unless the scope is a model."""
+    scope: Scope
+    """Whether it is about one model, about all of them together, or about what the statement has under none."""
     quantity: Quantity
     ours: Decimal
     theirs: Decimal
     is_beyond: bool
-    """Whether it is more than the tolerance."""
+    """Whether it is more than the tolerance. What is under no model never is: only the total has both sides of it."""
     estimated: int
     """How many of our attempts were counted by the gateway itself."""
     unpriced: int
@@ -93,6 +100,7 @@ class _Sums:
         self.numbers: dict[Quantity, Decimal] = {}
         self.estimated = 0
         self.unpriced = 0
+        self.has_searched = False
 
     def add(self, quantity: Quantity, value: Decimal | int | None) -> None:
         if value is not None:
@@ -100,6 +108,7 @@ class _Sums:
 
 
 _Key = tuple[str, str]
+_NOTHING: Final = _Sums()
 
 
 def reconcile(engine: Engine, provider: str, statements: Sequence[Statement], tolerance: Tolerance) -> Reconciliation:
@@ -107,8 +116,6 @@ def reconcile(engine: Engine, provider: str, statements: Sequence[Statement], to
     first = min(statement.first_day for statement in statements)
     last = max(statement.last_day for statement in statements)
     theirs = _their_sums(statements)
-    # Which numbers the statement has at all, for models and for whole days: where it has them, silence means none.
-    kinds = {(model == EVERY_MODEL, name) for (_, model), sums in theirs.items() for name in sums.numbers}
     begin = datetime.combine(first, time(), UTC)
     end = datetime.combine(last, time(), UTC) + timedelta(days=1)
     query = UsageQuery(
@@ -118,13 +125,8 @@ def reconcile(engine: Engine, provider: str, statements: Sequence[Statement], to
         until=int(end.timestamp()),
     )
     ours = _our_sums(engine, query)
-    found = [
-        _compared(key, name, ours.get(key, _Sums()), theirs.get(key, _Sums()), tolerance)
-        for key in sorted({*ours, *theirs})
-        for name in QUANTITIES
-        if (key[1] == EVERY_MODEL, name) in kinds
-        and (name in ours.get(key, _Sums()).numbers or name in theirs.get(key, _Sums()).numbers)
-    ]
+    found = [each for quantity in QUANTITIES for each in _compared(quantity, ours, theirs, tolerance)]
+    found.sort(key=lambda each: (each.day, each.model))
     is_cut = statements[-1].is_cut
     return Reconciliation(provider, first.isoformat(), last.isoformat(), found, _totals(found, tolerance), is_cut)
 
@@ -142,7 +144,7 @@ def _exactly(provider: str) -> str:
 def _their_sums(statements: Sequence[Statement]) -> dict[_Key, _Sums]:
     sums: dict[_Key, _Sums] = defaultdict(_Sums)
     for line in (line for statement in statements for line in statement.lines):
-        of = sums[line.day.isoformat(), EVERY_MODEL if line.model is None else family(line.model)]
+        of = sums[line.day.isoformat(), NO_MODEL if line.model is None else family(line.model)]
         of.add("input_tokens", line.input_tokens)
         of.add("output_tokens", line.output_tokens)
         of.add("cost_usd", line.cost_usd)
@@ -152,33 +154,47 @@ def _their_sums(statements: Sequence[Statement]) -> dict[_Key, _Sums]:
 def _our_sums(engine: Engine, query: UsageQuery) -> dict[_Key, _Sums]:
     sums: dict[_Key, _Sums] = defaultdict(_Sums)
     for row in report_usage(engine, query).rows:
-        for model in (family(row.of["upstream_model"]), EVERY_MODEL):
+        for model in (family(row.of["upstream_model"]), NO_MODEL):
             of = sums[row.of["day"], model]
             of.add("input_tokens", row.tokens.get("input_total", 0))
             of.add("output_tokens", row.tokens.get("output_total", 0))
             of.add("cost_usd", Decimal(row.cost_usd))
             of.estimated += row.estimated
             of.unpriced += row.unpriced
+            of.has_searched |= "web_searches" in row.tokens
     return sums
 
 
-def _compared(key: _Key, quantity: Quantity, ours: _Sums, theirs: _Sums, tolerance: Tolerance) -> Difference:
-    left, right = ours.numbers.get(quantity, Decimal(0)), theirs.numbers.get(quantity, Decimal(0))
-    beyond = _is_beyond(quantity, left, right, tolerance)
-    return Difference(*key, quantity, left, right, beyond, ours.estimated, ours.unpriced)
+def _compared(
+    quantity: Quantity, ours: Mapping[_Key, _Sums], theirs: Mapping[_Key, _Sums], tolerance: Tolerance
+) -> Iterator[Difference]:
+    """The differences in one quantity: by model where the statement names any for it, else by day."""
+    stated = {key: sums.numbers[quantity] for key, sums in theirs.items() if quantity in sums.numbers}
+    if not stated:
+        return
+    is_by_model = any(model != NO_MODEL for _, model in stated)
+    scope: Scope = "model" if is_by_model else "every_model"
+    for key in {*ours, *stated}:
+        left, right = ours.get(key, _NOTHING), stated.get(key, Decimal(0))
+        if is_by_model == (key[1] != NO_MODEL):
+            number = left.numbers.get(quantity, Decimal(0))
+            unnamed = stated.get((key[0], NO_MODEL), Decimal(0)) if is_by_model and left.has_searched else Decimal(0)
+            nearest = min(max(number, right), right + max(unnamed, Decimal(0)))
+            beyond = _is_beyond(quantity, number, nearest, tolerance)
+            yield Difference(*key, scope, quantity, number, right, beyond, left.estimated, left.unpriced)
+        elif is_by_model and key in stated:
+            yield Difference(*key, "no_model", quantity, Decimal(0), right, False, 0, 0)
 
 
 def _totals(found: Sequence[Difference], tolerance: Tolerance) -> list[Difference]:
     totals = []
     for quantity in QUANTITIES:
-        # Where a statement has a number both by model and for all, it is the same money twice.
-        named = [each for each in found if each.quantity == quantity and each.model != EVERY_MODEL]
-        of = named or [each for each in found if each.quantity == quantity]
+        of = [each for each in found if each.quantity == quantity]
         if of:
             ours, theirs = sum((each.ours for each in of), Decimal(0)), sum((each.theirs for each in of), Decimal(0))
             counts = sum(each.estimated for each in of), sum(each.unpriced for each in of)
             beyond = _is_beyond(quantity, ours, theirs, tolerance)
-            totals.append(Difference("", EVERY_MODEL, quantity, ours, theirs, beyond, *counts))
+            totals.append(Difference("", NO_MODEL, "every_model", quantity, ours, theirs, beyond, *counts))
     return totals
 
 

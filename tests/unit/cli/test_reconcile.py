@@ -82,10 +82,19 @@ def test_as_json(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reconcile(state, *arguments) == 1
     found = msgspec.json.decode(capsys.readouterr().out)
     assert found["agrees"] is False
-    assert [(each["model"], each["ours"], each["theirs"], each["is_beyond"]) for each in found["differences"]] == [
-        (None, "1.2378912", "0.1", True),
-        ("sonnet-b", "1.2378912", "1.2378912", False),
+    keys = ("scope", "model", "ours", "theirs", "is_beyond")
+    assert [tuple(each[key] for key in keys) for each in [*found["differences"], *found["totals"]]] == [
+        ("no_model", None, "0", "0.1", False),
+        ("model", "sonnet-b", "1.2378912", "1.2378912", False),
+        ("every_model", None, "1.2378912", "1.3378912", True),
     ]
+
+
+def test_what_is_under_no_model_is_said(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reconcile(state, str(GOLDEN / "anthropic-costs.json"), "--provider", "claude", "--tolerance", "10") == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1:] == ["total\t\tcost USD\t1.2379\t1.3379\t-0.1000\t-7.47%\t"]
+    assert "0.1000 USD of theirs are under no model" in told.err
 
 
 def test_a_csv_file_with_its_own_names(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

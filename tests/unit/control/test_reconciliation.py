@@ -99,6 +99,48 @@ def test_tokens_by_model_and_costs_by_day_are_compared_each_in_their_way(ledger:
     assert [each.quantity for each in result.totals] == ["input_tokens", "output_tokens", "cost_usd"]
 
 
+def test_lines_without_a_model_among_others_count_in_the_total_alone(ledger: Engine) -> None:
+    lines = [
+        Stated(FIRST, "gpt-a", cost_usd=Decimal("0.1")),
+        Stated(FIRST, "embed-a", cost_usd=Decimal("0.001")),
+        Stated(SECOND, "gpt-a", cost_usd=Decimal("0.002")),
+        Stated(SECOND, None, cost_usd=Decimal("0.05")),
+    ]
+    result = reconcile(ledger, "openai", [statement(*lines, last=SECOND)], EXACT)
+    assert found(result) == {
+        ("01", "embed-a", "cost_usd"): ("0.001", "0.001", False),
+        ("01", "gpt-a", "cost_usd"): ("0.10", "0.1", False),
+        ("02", "", "cost_usd"): ("0", "0.05", False),
+        ("02", "gpt-a", "cost_usd"): ("0.002", "0.002", False),
+    }
+    assert [each.scope for each in result.differences] == ["model", "model", "no_model", "model"]
+    assert [(f"{each.ours:f}", f"{each.theirs:f}") for each in result.totals] == [("0.103", "0.153")]
+    assert not result.has_agreed
+    assert reconcile(ledger, "openai", [statement(*lines, last=SECOND)], Tolerance(usd=Decimal("0.05"))).has_agreed
+
+
+@pytest.mark.parametrize(
+    ("model", "theirs", "unnamed", "agrees"),
+    [
+        ("searcher", "0.4", "0.1", True),
+        ("searcher", "0.45", "0.1", False),  # The total holds: what is under no model is more than what is missing.
+        ("searcher", "0.39", "0.1", False),
+        ("searcher", "0.51", "0.1", False),
+        ("searcher", "0.5", "-0.1", False),
+        ("plain", "0.4", "0.1", False),
+    ],
+)
+def test_what_searches_cost_may_be_under_no_model(
+    ledger: Engine, model: str, theirs: str, unnamed: str, agrees: bool
+) -> None:
+    searches = 10 if model == "searcher" else 0
+    row = usage(0, model, (1, 1), 500_000_000, provider="claude-2", web_searches=searches)
+    with ledger.begin() as connection:
+        connection.execute(insert(USAGE_DAYS), [row])
+    lines = [Stated(FIRST, model, cost_usd=Decimal(theirs)), Stated(FIRST, cost_usd=Decimal(unnamed))]
+    assert reconcile(ledger, "claude-2", [statement(*lines)], EXACT).has_agreed is agrees
+
+
 @pytest.mark.parametrize(
     ("tolerance", "theirs", "agrees"),
     [
@@ -132,7 +174,7 @@ def test_small_differences_add_up_to_one_that_counts(ledger: Engine) -> None:
 
 
 def test_the_percentage_is_of_theirs() -> None:
-    each = Difference("2026-11-01", "m", "cost_usd", Decimal(90), Decimal(120), True, 0, 0)
+    each = Difference("2026-11-01", "m", "model", "cost_usd", Decimal(90), Decimal(120), True, 0, 0)
     assert (each.difference, each.percent) == (Decimal(-30), Decimal(-25))
 
 
