@@ -129,6 +129,11 @@ def _split(attempt: dict[str, Any]) -> dict[str, int]:
     """The tokens of an attempt by the price they have, each once."""
     parts = {kind: int(attempt[kind]) for kind in _KINDS}
     parts["input_cache_write"] -= parts["input_cache_write_1h"]
+    uncached = max(
+        int(attempt["input_total"]) - int(attempt["input_cached_read"]) - int(attempt["input_cache_write"]), 0
+    )
+    parts["input_audio"] = min(parts["input_audio"], uncached)
+    parts["input_image"] = min(parts["input_image"], uncached - parts["input_audio"])
     for side in ("input", "output"):
         special = sum(count for kind, count in parts.items() if kind.startswith(side) and kind != side)
         parts[side] = max(int(attempt[f"{side}_total"]) - special, 0)

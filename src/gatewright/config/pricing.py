@@ -123,17 +123,20 @@ def _token_cost(usage: Usage, level: _Level) -> int | None:
     ):
         return _plain_cost(usage, level)
     short_lived = usage.input_cache_write - usage.input_cache_write_1h
-    plain_input = usage.input_total - usage.input_cached_read - usage.input_cache_write
-    plain_input -= usage.input_audio + usage.input_image
+    # Cached tokens of sound and pictures are told twice, and charged once. Where the provider does not tell how many
+    # those are, they are what does not fit beside the cache.
+    uncached = max(usage.input_total - usage.input_cached_read - usage.input_cache_write, 0)
+    audio = min(usage.fresh_audio, uncached)
+    image = min(usage.fresh_image, uncached - audio)
     plain_output = usage.output_total - usage.output_reasoning - usage.output_audio - usage.output_image
     total = level.request or 0
     for count, price in (
         (usage.input_cached_read, level.input_cached_read),
         (short_lived, level.input_cache_write),
         (usage.input_cache_write_1h, level.input_cache_write_1h),
-        (usage.input_audio, level.input_audio),
-        (usage.input_image, level.input_image),
-        (max(plain_input, 0), level.input),
+        (audio, level.input_audio),
+        (image, level.input_image),
+        (uncached - audio - image, level.input),
         (max(plain_output, 0), level.output),
         (usage.output_reasoning, level.output_reasoning),
         (usage.output_audio, level.output_audio),

@@ -20,7 +20,9 @@ class Tokens(Struct, frozen=True, array_like=True, gc=False):
     input_cache_write: int = 0
     input_cache_write_1h: int = 0
     input_audio: int = 0
+    """Without those that were read from a cache, as far as the provider tells: what is charged stands in one place."""
     input_image: int = 0
+    """Counted in the same way."""
     output_total: int = 0
     output_reasoning: int = 0
     output_audio: int = 0

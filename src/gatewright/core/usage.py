@@ -25,6 +25,11 @@ class Usage:
     """Those of them that are kept for an hour, which costs more."""
     input_audio: int
     input_image: int
+    input_cached_audio: int
+    """Those of the audio tokens that were read from a cache, where the provider tells; so they are among
+    `input_cached_read`, too."""
+    input_cached_image: int
+    """The same of image tokens."""
     output_total: int
     """All output tokens, reasoning included."""
     output_reasoning: int
@@ -55,6 +60,8 @@ class Usage:
         input_cache_write_1h: int = 0,
         input_audio: int = 0,
         input_image: int = 0,
+        input_cached_audio: int = 0,
+        input_cached_image: int = 0,
         output_total: int = 0,
         output_reasoning: int = 0,
         output_audio: int = 0,
@@ -73,6 +80,8 @@ class Usage:
         self.input_cache_write_1h = input_cache_write_1h
         self.input_audio = input_audio
         self.input_image = input_image
+        self.input_cached_audio = input_cached_audio
+        self.input_cached_image = input_cached_image
         self.output_total = output_total
         self.output_reasoning = output_reasoning
         self.output_audio = output_audio
@@ -84,6 +93,16 @@ class Usage:
         self.web_searches = web_searches
         self.service = service
         self.estimated = estimated
+
+    @property
+    def fresh_audio(self) -> int:
+        """Audio tokens that were not read from a cache, as far as the provider tells."""
+        return max(self.input_audio - self.input_cached_audio, 0)
+
+    @property
+    def fresh_image(self) -> int:
+        """Image tokens that were not read from a cache, as far as the provider tells."""
+        return max(self.input_image - self.input_cached_image, 0)
 
     @property
     def is_text(self) -> bool:

@@ -50,6 +50,44 @@ def test_what_is_not_priced_by_itself_costs_what_its_kind_costs() -> None:
     assert usd(plain.cost(usage)) == Decimal("0.00028")
 
 
+KINDS = Prices(input="1", input_cached_read="0.1", input_audio="4", input_image="2", output="10")
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        # Nothing of the pictures was cached: 50 of text and 900 of them beside 50 cached.
+        (Usage(input_total=1_000, input_cached_read=50, input_image=900), "0.001855"),
+        # All of them were, and 50 of text.
+        (
+            Usage(input_total=1_000, input_cached_read=950, input_image=900, input_cached_image=900),
+            "0.000145",
+        ),
+        # Some of them, and some of the sound.
+        (
+            Usage(
+                input_total=1_000,
+                input_cached_read=600,
+                input_image=500,
+                input_cached_image=400,
+                input_audio=300,
+                input_cached_audio=200,
+            ),
+            "0.00086",
+        ),
+        # The provider does not tell: what does not fit beside the cache was cached.
+        (Usage(input_total=1_000, input_cached_read=900, input_image=900), "0.00029"),
+        (Usage(input_total=1_000, input_cached_read=700, input_cache_write=200, input_image=900), "0.00047"),
+        (Usage(input_total=1_000, input_cached_read=900, input_audio=60, input_image=900), "0.00041"),
+        (Usage(input_total=1_000, input_cached_read=1_000, input_audio=60, input_image=900), "0.0001"),
+        # Numbers that contradict each other take nothing away.
+        (Usage(input_total=100, input_cached_read=200, input_image=5, input_cached_image=9), "0.00002"),
+    ],
+)
+def test_cached_tokens_of_sound_and_pictures_are_charged_once(usage: Usage, dollars: str) -> None:
+    assert usd(pricing(KINDS).cost(usage)) == Decimal(dollars)
+
+
 @pytest.mark.parametrize(
     ("prices", "usage"),
     [

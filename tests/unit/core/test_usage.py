@@ -38,9 +38,10 @@ def test_a_changed_copy_keeps_all_else() -> None:
 def test_text_is_what_has_two_prices(name: str) -> None:
     assert Usage().is_text
     neutral = {"input_total", "output_total", "service", "estimated"}
-    # An hour's writes are among those written, so they never stand alone.
+    parts = {"input_cache_write_1h", "input_cached_audio", "input_cached_image"}
+    # An hour's writes are among those written, cached sound among the sound, so they never stand alone.
     value: Any = {"service": "flex", "estimated": True}.get(name, 1)
-    assert Usage(**{name: value}).is_text == (name in neutral or name == "input_cache_write_1h")
+    assert Usage(**{name: value}).is_text == (name in neutral or name in parts)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,19 @@ def test_units_that_are_not_tokens_are_whole_numbers() -> None:
     assert (tokens.audio_ms, tokens.search_milliunits) == (1_234, 2_000)
 
 
+def test_cached_tokens_stand_in_one_place() -> None:
+    usage = Usage(
+        input_total=100,
+        input_cached_read=60,
+        input_audio=30,
+        input_cached_audio=20,
+        input_image=40,
+        input_cached_image=40,
+    )
+    tokens = booked(exchange(target=Target("a", "m"), attempts=1, usage=usage))[0].tokens
+    assert tokens == Tokens(input_total=100, input_cached_read=60, input_audio=10, input_image=0)
+
+
 def test_every_kind_of_token_has_its_place() -> None:
     names = [name for name in Tokens.__struct_fields__ if name in Usage.__dataclass_fields__]
     usage = Usage(**{name: number for number, name in enumerate(names, start=1)})

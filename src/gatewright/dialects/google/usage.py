@@ -1,9 +1,9 @@
 """`usageMetadata` (ai.google.dev/api/generate-content#UsageMetadata) in normal form, and back.
 
 The rule of today's servers: total = prompt + candidates + thoughts + tool-use prompt, so candidates leave thoughts out
-and prompt leaves the tool-use prompt out; cached tokens are part of prompt. Where the total says that the candidates
-include the thoughts already, the total is believed. Members that the normal form lacks, and counts that it would not
-give back as they were, are kept beside it.
+and prompt leaves the tool-use prompt out; cached tokens are part of prompt, of each modality. Where the total says that
+the candidates include the thoughts already, the total is believed. Members that the normal form lacks, and counts that
+it would not give back as they were, are kept beside it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class _Counts(Struct):
 
 class _Details(Struct):
     promptTokensDetails: list[_Modality] | None = None
+    cacheTokensDetails: list[_Modality] | None = None
     candidatesTokensDetails: list[_Modality] | None = None
 
 
@@ -127,11 +128,14 @@ def _totals(counts: _Counts, details: _Details) -> Usage | None:
     else:
         output = candidates + thoughts
     inputs, outputs = details.promptTokensDetails, details.candidatesTokensDetails
+    cached = details.cacheTokensDetails
     return Usage(
         input_total=prompt + tool_use,
         input_cached_read=counts.cachedContentTokenCount or 0,
         input_audio=_of(inputs, _AUDIO) if inputs else 0,
         input_image=_of(inputs, _IMAGE) if inputs else 0,
+        input_cached_audio=_of(cached, _AUDIO) if cached else 0,
+        input_cached_image=_of(cached, _IMAGE) if cached else 0,
         output_total=output,
         output_reasoning=thoughts,
         output_audio=_of(outputs, _AUDIO) if outputs else 0,

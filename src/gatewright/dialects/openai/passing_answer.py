@@ -127,12 +127,15 @@ def _normalise(usage: Mapping[str, Any], meta: Mapping[str, Any], output: Medium
     if output_total is None:
         output_total = max((total or 0) - input_total, 0)
     taken = _details(usage, "input_tokens_details", "input_token_details", "prompt_tokens_details")
+    kinds = _object(taken.get("cached_tokens_details"))
     given = _details(usage, "output_tokens_details", "output_token_details", "completion_tokens_details")
     return Usage(
         input_total=input_total,
         input_cached_read=_count(taken, "cached_tokens") or 0,
         input_audio=_count(taken, "audio_tokens") or 0,
         input_image=_count(taken, "image_tokens") or 0,
+        input_cached_audio=_count(kinds, "audio_tokens") or 0,
+        input_cached_image=_count(kinds, "image_tokens") or 0,
         output_total=output_total,
         output_reasoning=_count(given, "reasoning_tokens") or 0,
         output_audio=_of_medium(given, "audio", output_total, output),

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from gatewright.core.usage import Usage, with_service
-from gatewright.dialects.openai.usage_members import Answer, AnyAnswer, Details, Reported
+from gatewright.dialects.openai.usage_members import Answer, AnyAnswer, Details, Reported, with_cached, write_cached
 
 _NONE = Details()
 _decoder = msgspec.json.Decoder(Reported | None)
@@ -66,7 +66,7 @@ def _normalise(reported: Reported) -> Usage | None:
     if prompt is None and completion is None and hit is None and cached is None and num_cached is None:
         return Usage(input_total=input_total, output_total=output_total, output_reasoning=reasoning)
     prompt, completion = prompt or _NONE, completion or _NONE
-    return Usage(
+    usage = Usage(
         input_total=input_total,
         input_cached_read=prompt.cached_tokens or hit or cached or num_cached or 0,
         input_cache_write=prompt.cache_write_tokens or 0,
@@ -77,15 +77,18 @@ def _normalise(reported: Reported) -> Usage | None:
         output_audio=completion.audio_tokens or 0,
         output_image=completion.image_tokens or 0,
     )
+    return with_cached(usage, prompt.cached_tokens_details) if prompt.cached_tokens_details else usage
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
     """The normal form as OpenAI counts."""
-    prompt = {"cached_tokens": usage.input_cached_read, "audio_tokens": usage.input_audio}
+    prompt: dict[str, Any] = {"cached_tokens": usage.input_cached_read, "audio_tokens": usage.input_audio}
     if usage.input_cache_write:
         prompt["cache_write_tokens"] = usage.input_cache_write
     if usage.input_image:
         prompt["image_tokens"] = usage.input_image
+    if kinds := write_cached(usage):
+        prompt["cached_tokens_details"] = kinds
     completion = {
         "reasoning_tokens": usage.output_reasoning,
         "audio_tokens": usage.output_audio,

@@ -61,6 +61,33 @@ CASES = [
             service="prices",
         ),
     ),
+    (
+        {
+            "promptTokenCount": 1000,
+            "cachedContentTokenCount": 950,
+            "candidatesTokenCount": 10,
+            "totalTokenCount": 1010,
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 80},
+                {"modality": "IMAGE", "tokenCount": 900},
+                {"modality": "AUDIO", "tokenCount": 20},
+            ],
+            "cacheTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 40},
+                {"modality": 2, "tokenCount": 895},
+                {"modality": "AUDIO", "tokenCount": 15},
+            ],
+        },
+        Usage(
+            input_total=1000,
+            input_cached_read=950,
+            input_image=900,
+            input_cached_image=895,
+            input_audio=20,
+            input_cached_audio=15,
+            output_total=10,
+        ),
+    ),
     # A total that fits no rule comes back as it was.
     ({"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 99}, Usage(input_total=3, output_total=4)),
 ]

@@ -15,6 +15,7 @@ from gatewright.core.usage import Usage
 from gatewright.dialects.openai.passing_answer import EventReader, Medium, read_answer, read_nothing
 
 encode = msgspec.json.encode
+INPUT_CACHED = {"image_tokens": 2, "audio_tokens": 1, "text_tokens": 0}
 INPUT = {"image_tokens": 12, "text_tokens": 8, "cached_tokens": 3}
 
 
@@ -26,6 +27,11 @@ INPUT = {"image_tokens": 12, "text_tokens": 8, "cached_tokens": 3}
             {"usage": {"input_tokens": 20, "output_tokens": 30, "total_tokens": 50, "input_tokens_details": INPUT}},
             "image",
             Usage(input_total=20, input_image=12, input_cached_read=3, output_total=30, output_image=30),
+        ),
+        (
+            {"usage": {"input_tokens": 20, "input_tokens_details": {**INPUT, "cached_tokens_details": INPUT_CACHED}}},
+            "image",
+            Usage(input_total=20, input_image=12, input_cached_read=3, input_cached_audio=1, input_cached_image=2),
         ),
         (
             {

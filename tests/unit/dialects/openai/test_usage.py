@@ -32,6 +32,32 @@ def test_every_count_has_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kinds", "counts"),
+    [
+        ({"text_tokens": 3, "audio_tokens": 7, "image_tokens": 5}, (7, 5)),
+        ({"image_tokens": 5}, (0, 5)),
+        ({"audio_tokens": 0, "image_tokens": 0}, (0, 0)),
+        # Not what OpenAI means by the name: the other counts are none the worse for it.
+        ({"device": 2, "host": 0}, (0, 0)),
+        ({"image_tokens": -5}, (0, 0)),
+        ([5], (0, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_kinds_of_cached_tokens_are_read_where_they_are_told(kinds: Any, counts: tuple[int, int]) -> None:
+    details = {"cached_tokens": 15, "audio_tokens": 8, "image_tokens": 6, "cached_tokens_details": kinds}
+    assert read({"prompt_tokens": 20, "completion_tokens": 1, "prompt_tokens_details": details}) == Usage(
+        input_total=20,
+        input_cached_read=15,
+        input_audio=8,
+        input_image=6,
+        input_cached_audio=counts[0],
+        input_cached_image=counts[1],
+        output_total=1,
+    )
+
+
+@pytest.mark.parametrize(
     ("reported", "counts"),
     [
         ({"prompt_tokens": 8, "total_tokens": 8}, (8, 0)),  # embeddings
@@ -155,6 +181,8 @@ def test_rules_of_hosts(reported: Any, usage: Usage) -> None:
             input_cache_write=30,
             input_audio=20,
             input_image=6,
+            input_cached_audio=7,
+            input_cached_image=5,
             output_total=50,
             output_reasoning=10,
             output_audio=5,

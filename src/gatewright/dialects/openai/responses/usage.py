@@ -6,34 +6,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 
 from gatewright.core.chat import Extension
 from gatewright.core.usage import Usage, with_service
 from gatewright.dialects.openai.responses.names import NAME, object_members, own
-
-# A count below zero would give allowances back; one that no model could reach does not fit where counts are kept.
-_Count = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
-
-
-class _Details(Struct):
-    cached_tokens: _Count | None = None
-    cache_write_tokens: _Count | None = None
-    reasoning_tokens: _Count | None = None
-    audio_tokens: _Count | None = None
-    image_tokens: _Count | None = None
+from gatewright.dialects.openai.usage_members import Count, Details, with_cached, write_cached
 
 
 class _Reported(Struct):
-    input_tokens: _Count | None = None
-    output_tokens: _Count | None = None
-    total_tokens: _Count | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    input_tokens_details: Details | None = None
+    output_tokens_details: Details | None = None
 
 
 class _Answer(Struct):
@@ -59,7 +50,7 @@ class _Item(Struct):
 
 
 _SEARCH: Final = b'"web_search_call"'
-_NONE = _Details()
+_NONE = Details()
 _items = msgspec.json.Decoder(list[_Item])
 _decoder = msgspec.json.Decoder(_Reported | None)
 _fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
@@ -123,7 +114,7 @@ def _normalise(reported: _Reported) -> Usage | None:
         return None
     given = reported.input_tokens_details or _NONE
     made = reported.output_tokens_details or _NONE
-    return Usage(
+    usage = Usage(
         input_total=reported.input_tokens or 0,
         input_cached_read=given.cached_tokens or 0,
         input_cache_write=given.cache_write_tokens or 0,
@@ -134,6 +125,7 @@ def _normalise(reported: _Reported) -> Usage | None:
         output_audio=made.audio_tokens or 0,
         output_image=made.image_tokens or 0,
     )
+    return with_cached(usage, given.cached_tokens_details) if given.cached_tokens_details else usage
 
 
 def write_usage(usage: Usage | None, extra: Extension | None) -> dict[str, Any] | None:
@@ -156,7 +148,7 @@ def write_usage(usage: Usage | None, extra: Extension | None) -> dict[str, Any] 
     known_made = _object(kept.pop("output_tokens_details", None))
     always = () if known_given or known_made or kept else ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
     details = {
-        "input_tokens_details": _details(given, known_given, always),
+        "input_tokens_details": _details(given, _with_kinds(known_given, usage), always),
         "output_tokens_details": _details(made, known_made, always),
     }
     return {
@@ -168,11 +160,17 @@ def write_usage(usage: Usage | None, extra: Extension | None) -> dict[str, Any] 
     }
 
 
+def _with_kinds(known: dict[str, Raw], usage: Usage) -> dict[str, Any]:
+    """What was told of the input, or else the kinds of its cached tokens as another API told them."""
+    kinds = write_cached(usage)
+    return {"cached_tokens_details": kinds, **known} if kinds else {**known}
+
+
 def _object(raw: Raw | None) -> dict[str, Raw]:
     return object_members(raw) if raw is not None and bytes(raw).startswith(b"{") else {}
 
 
-def _details(counts: dict[str, int], known: dict[str, Raw], always: tuple[str, ...]) -> dict[str, Any]:
+def _details(counts: dict[str, int], known: Mapping[str, Any], always: tuple[str, ...]) -> dict[str, Any]:
     """Counts that are not zero, that were told, or that clients rely on."""
     told = {name: count for name, count in counts.items() if count or name in known or name in always}
     return {**known, **told}

@@ -41,6 +41,16 @@ def test_the_vendors_rule_is_the_normal_forms() -> None:
         {**FULL, "cost": 0.5, "num_sources_used": 0},
         {**FULL, "output_tokens_details": {"reasoning_tokens": 1, "tool_tokens": 5}},
         {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_tokens_details": {"text_tokens": 1}},
+        {
+            "input_tokens": 20,
+            "input_tokens_details": {
+                "cached_tokens": 9,
+                "image_tokens": 8,
+                "cached_tokens_details": {"text_tokens": 4, "image_tokens": 5},
+            },
+            "output_tokens": 2,
+            "total_tokens": 22,
+        },
     ],
 )
 def test_a_vendors_numbers_come_back(reported: dict[str, Any]) -> None:
@@ -48,6 +58,22 @@ def test_a_vendors_numbers_come_back(reported: dict[str, Any]) -> None:
     assert usage is not None
     written = json.loads(msgspec.json.encode(write_usage(usage, usage_extension(raw(reported), usage))))
     assert written == reported
+
+
+def test_kinds_of_cached_tokens_are_read_and_written() -> None:
+    usage = Usage(
+        input_total=20,
+        input_cached_read=9,
+        input_audio=3,
+        input_image=8,
+        input_cached_audio=2,
+        input_cached_image=5,
+        output_total=2,
+    )
+    written = write_usage(usage, None)
+    assert written is not None
+    assert written["input_tokens_details"]["cached_tokens_details"] == {"audio_tokens": 2, "image_tokens": 5}
+    assert read_usage(raw(written)) == usage
 
 
 def test_another_dialects_usage_has_all_members_the_sdks_want() -> None:
