@@ -111,9 +111,8 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
     rows = [_cells(each) for each in [*shown, *found.totals]]
     print_table(heads, rows, right=_NUMBERS)
     print_note(_verdict(found))
-    unnamed = sum(each.theirs for each in found.differences if (each.scope, each.quantity) == ("no_model", "cost_usd"))
-    if unnamed:
-        print_note(f"{unnamed:.4f} USD of theirs are under no model, as for web searches, and count in the total alone.")
+    if unnamed := sum(each.theirs for each in found.unnamed if each.quantity == "cost_usd"):
+        print_note(f"{unnamed:.4f} USD of theirs are under no model (web searches?) and count in the total alone.")
     estimated = max((total.estimated for total in found.totals), default=0)
     unpriced = max((total.unpriced for total in found.totals), default=0)
     if estimated:
@@ -126,7 +125,7 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
 
 def _verdict(found: Reconciliation) -> str:
     days = f"{found.first_day} to {found.last_day}"
-    beyond, all_of = len(found.beyond), len(found.differences)
+    beyond, all_of = len(found.beyond), len(found.differences) - len(found.unnamed)
     if beyond:
         return f"{beyond} of {all_of} numbers of {found.provider} differ, {days}."
     if not found.has_agreed:

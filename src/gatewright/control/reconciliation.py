@@ -90,6 +90,11 @@ class Reconciliation(Struct, frozen=True):
         return [each for each in self.differences if each.is_beyond]
 
     @property
+    def unnamed(self) -> list[Difference]:
+        """Those of lines without a model in a statement by model: nothing of ours is held against them."""
+        return [each for each in self.differences if each.scope == "no_model"]
+
+    @property
     def has_agreed(self) -> bool:
         """Whether nothing is beyond the tolerance, the totals included: many small differences make a large one."""
         return not any(each.is_beyond for each in (*self.differences, *self.totals))

@@ -95,6 +95,7 @@ def test_what_is_under_no_model_is_said(state: Path, capsys: pytest.CaptureFixtu
     told = capsys.readouterr()
     assert told.out.splitlines()[1:] == ["total\t\tcost USD\t1.2379\t1.3379\t-0.1000\t-7.47%\t"]
     assert "0.1000 USD of theirs are under no model" in told.err
+    assert "The one number of claude agrees" in told.err
 
 
 def test_a_csv_file_with_its_own_names(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
