@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -13,17 +13,33 @@ from gatewright.core.errors import GatewayError
 from gatewright.core.grant import Grant
 
 
+class Reserving(Protocol):
+    """A reservation that another machine is asked for; asyncio's futures are such.
+
+    Whoever stops awaiting it cancels it, unless it is done: then what it grants is theirs to settle all the same.
+    """
+
+    def __await__(self) -> Generator[Any, None, Grant | Refused]: ...
+
+    def done(self) -> bool: ...
+
+    def cancelled(self) -> bool: ...
+
+    def exception(self) -> BaseException | None: ...
+
+    def result(self) -> Grant | Refused: ...
+
+
 class Counters(Protocol):
     """Keeps the numbers of all limits and budgets. Each call is atomic, over all its allowances and all processes.
 
-    Adapters that must ask another machine return an awaitable; the others answer at once. The keys of one call differ.
-    How each kind counts, to the unit, is in `core.cells`. Beyond this, each adapter has `raise_settled(allowance,
-    amount)`: at least so much of a budget was spent, says the ledger, after the counter was lost.
+    Adapters that must ask another machine return what is to be awaited; the others answer at once. The keys of one call
+    differ. How each kind counts, to the unit, is in `core.cells`. Beyond this, each adapter has
+    `raise_settled(allowance, amount)`: at least so much of a budget was spent, says the ledger, after the counter was
+    lost.
     """
 
-    def reserve(
-        self, allowances: Sequence[Allowance], amounts: list[int]
-    ) -> Grant | Refused | Awaitable[Grant | Refused]:
+    def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Grant | Refused | Reserving:
         """Take `amounts[i]` from `allowances[i]`, all or none.
 
         Refuses when a hard allowance would pass its limit. An amount above a limit is granted when nothing of the

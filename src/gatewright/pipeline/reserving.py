@@ -15,7 +15,7 @@ from gatewright.core.counting import Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.exchange import Exchange
 from gatewright.core.grant import Grant
-from gatewright.core.ports import Ports
+from gatewright.core.ports import Ports, Reserving
 from gatewright.core.stages import STAGE
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
@@ -50,7 +50,7 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
         await STAGE
         result = ports.counters.reserve(plan.allowances, amounts)
         if not isinstance(result, (Grant, Refused)):
-            result = await ports.spawn(_wait(result))
+            result = await _answered(x, plan, result)
         if isinstance(result, Grant):
             x.plan, x.grant = plan, result
             return target
@@ -63,8 +63,16 @@ async def reserve(x: Exchange, ports: Ports, target: BoundTarget) -> BoundTarget
         target = _change_model(x, name, model, ports)
 
 
-async def _wait(result: Awaitable[Any]) -> Any:
-    return await result
+async def _answered(x: Exchange, plan: Plan, asked: Reserving) -> Grant | Refused:
+    try:
+        return await asked
+    except BaseException:
+        if asked.done() and not asked.cancelled() and asked.exception() is None:
+            # The client left when the answer had come: what it grants is held, and settled with the exchange.
+            answer = asked.result()
+            if isinstance(answer, Grant):
+                x.plan, x.grant = plan, answer
+        raise
 
 
 def _other_model(plan: Plan, refused: Refused, dry: list[str]) -> str | None:
@@ -251,6 +259,10 @@ def keep_alive(x: Exchange, ports: Ports) -> None:
         return  # nobody can be asked now; the reservation lives on for a while
     if result is not None and not isinstance(result, Refused):
         ports.spawn(_wait(result))
+
+
+async def _wait(result: Awaitable[Any]) -> None:
+    await result
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------

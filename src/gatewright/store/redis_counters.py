@@ -139,7 +139,7 @@ class RedisCounters:
 
     def reserve(
         self, allowances: Sequence[Allowance], amounts: list[int]
-    ) -> Grant | Refused | Awaitable[Grant | Refused]:
+    ) -> Grant | Refused | asyncio.Future[Grant | Refused]:
         amounts = _bound(amounts)
         if not self._link.is_up:
             return self._reserve_without(allowances, amounts)

@@ -12,7 +12,7 @@ from gateways import Answer, World, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewright.core.counting import Allowance
+from gatewright.core.counting import Allowance, Refused
 from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
@@ -40,7 +40,7 @@ class Later(MemoryCounters):
     """The same, from another machine: everything is answered later."""
 
     def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Any:
-        return self._later(super().reserve(allowances, amounts))
+        return asyncio.ensure_future(self._later(super().reserve(allowances, amounts)))
 
     def extend(self, grant: Grant, amounts: list[int]) -> Any:
         return self._later(super().extend(grant, amounts))
@@ -48,6 +48,21 @@ class Later(MemoryCounters):
     async def _later(self, result: Any) -> Any:
         await asyncio.sleep(0)
         return result
+
+
+class Asked(MemoryCounters):
+    """The same, answering when it is told to."""
+
+    asked: asyncio.Future[Grant | Refused] | None = None
+
+    def reserve(self, allowances: Sequence[Allowance], amounts: list[int]) -> Any:
+        self._answer = super().reserve(allowances, amounts)
+        self.asked = asyncio.get_running_loop().create_future()
+        return self.asked
+
+    def answer(self) -> None:
+        assert self.asked is not None
+        self.asked.set_result(self._answer)
 
 
 class Books:
@@ -171,6 +186,49 @@ def test_failed_exchange_gives_back_all_but_its_request() -> None:
     assert books.used(x) == [1, 0, 0, 0]
     settle(x, books.world.ports)
     assert books.used(x) == [1, 0, 0, 0], "a second time does nothing"
+
+
+def test_what_is_granted_as_the_client_leaves_is_given_back() -> None:
+    books = Books(limit(requests=9, tokens=100_000, concurrent=1), budget(1.0))
+    counters = Asked(books.world.clock)
+    ports = msgspec.structs.replace(books.world.ports, counters=counters)
+    x = books.world.exchange(books.snapshot, BODY)
+    x.dialect = CHAT
+
+    async def leave() -> None:
+        exchange = asyncio.ensure_future(open_exchange(x, CHAT, ports, books.world.send))
+        while counters.asked is None:
+            await asyncio.sleep(0)
+        counters.answer()
+        exchange.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await exchange
+        settle(x, ports)
+
+    asyncio.run(leave())
+    assert books.world.sent == []
+    assert counters.used(x.plan.allowances) == [1, 0, 0, 0]
+
+
+def test_a_reservation_that_nobody_waits_for_any_more_is_cancelled() -> None:
+    books = Books(limit(requests=9))
+    counters = Asked(books.world.clock)
+    ports = msgspec.structs.replace(books.world.ports, counters=counters)
+    x = books.world.exchange(books.snapshot, BODY)
+    x.dialect = CHAT
+
+    async def leave() -> None:
+        exchange = asyncio.ensure_future(open_exchange(x, CHAT, ports, books.world.send))
+        while counters.asked is None:
+            await asyncio.sleep(0)
+        exchange.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await exchange
+
+    asyncio.run(leave())
+    assert counters.asked is not None
+    assert counters.asked.cancelled()
+    assert x.grant is None
 
 
 # -- while it streams -------------------------------------------------------------------------------------------------
