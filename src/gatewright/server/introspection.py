@@ -81,7 +81,7 @@ class IntrospectionIdentity:
             raise
         finally:
             self._asking.pop(digest, None)
-        self._verified.keep(credential, consumer)
+        self._verified.keep(credential, consumer, now, answer_bytes=len(fetched.body))
         return consumer
 
     def _judge(self, answer: Any, now: float) -> Consumer:

@@ -45,14 +45,13 @@ from gatewright.pipeline.identities import refused
 from gatewright.pipeline.oauth import OAuthError
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKeys, UnusableSigningKeys
-from gatewright.server.verified import Verified
+from gatewright.server.verified import Memory, Verified
 from gatewright.store.key_table import KeyReader
 from gatewright.store.revoked_tokens import DIRECTORY, RevokedTokens, UnusableRevocations
 
 _MANAGED: Final = "m"
 _CONFIGURED: Final = "c"
-_MAX_KNOWN: Final = 20_000
-"""Tokens that are remembered, about 2 KB each."""
+_KEY_IS_GONE: Final = "The gateway token is signed by a key that is not in use here (any more). Get a new one."
 
 
 class KeyHolder(Struct, frozen=True):
@@ -116,7 +115,7 @@ class IssuedTokens:
         self._issuers: frozenset[str] = frozenset()
         self._configured: dict[str, Consumer] | None = None
         """The keys of the configuration by their handles, once one was asked for."""
-        self._known: dict[bytes, Recognised] = {}
+        self._known: Memory[Recognised] = Memory()
         self._refusals = Verified()
 
     def use(self, config: GatewayTokens, snapshot: Snapshot) -> None:
@@ -235,9 +234,9 @@ class IssuedTokens:
         if len(credential) > MAX_TOKEN_BYTES:
             return None
         digest = sha256(credential).digest()
-        found = self._known.get(digest)
-        if found is not None:
-            return found
+        held = self._known.get(digest)
+        if held is not None:
+            return held[0]
         header, _, rest = credential.partition(b".")
         try:
             key = self.signing.find(header)
@@ -245,7 +244,7 @@ class IssuedTokens:
             raise _unavailable(error) from None
         if key is None:
             if self._claims_to_be_ours(header, rest):
-                raise refused("The gateway token is signed by a key that is not in use here (any more). Get a new one.")
+                raise refused(_KEY_IS_GONE)
             return None
         now = self._wall()
         self._refusals.find(credential, now)
@@ -254,12 +253,13 @@ class IssuedTokens:
             if not key.has_signed(b"%b.%b" % (header, payload), signature):
                 raise refused("The gateway token's signature is not valid. It may have been cut or changed.")
             found = self._read(payload)
+            if not key.vouches_for(found.token.exp):
+                raise refused(_KEY_IS_GONE)
         except GatewayError as error:
             self._refusals.keep_refusal(credential, error, now)
             raise
-        if len(self._known) >= _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[digest] = found
+        # Half as much again, since a scope is held in words and as the names in them.
+        self._known.keep(digest, found, found.token.exp, len(credential) * 3 // 2, now)
         return found
 
     def consumer_of(self, found: Recognised) -> Consumer:

@@ -214,7 +214,7 @@ class JwtIdentity:
             # What costs less than a signature is refused anew each time; and keys that come count at once.
             self._verified.keep_refusal(credential, error, now)
             raise
-        self._verified.keep(credential, consumer)
+        self._verified.keep(credential, consumer, now)
         return consumer
 
     async def find(self, credential: bytes, now: float) -> Consumer:

@@ -13,6 +13,7 @@ from gatewright.config.identity import Introspection
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.secret import Secret
 from gatewright.server import introspection as introspection_module
+from gatewright.server import verified as verified_module
 from gatewright.server.introspection import MAX_BYTES, IntrospectionIdentity
 
 URL = "https://as.example/introspect"
@@ -54,6 +55,18 @@ def run(test: Callable[[World], Awaitable[None]], **changes: Any) -> None:
         await test(World(**changes))
 
     asyncio.run(inside())
+
+
+def test_answers_are_remembered_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verified_module, "MAX_HELD_BYTES", 20_000)
+
+    async def inside(w: World) -> None:
+        w.provider.documents[URL] = {**ANSWER, "groups": ["g" * 100] * 40}
+        for credential in (b"a", b"b", b"b", b"a"):
+            await w.identity.find(credential, NOW)
+        assert w.questions == 3, "there is room for one, and the second was the last"
+
+    run(inside)
 
 
 def test_a_good_credential_is_asked_about_once() -> None:
