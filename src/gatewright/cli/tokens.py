@@ -84,7 +84,8 @@ def list_keys(config: Config = None, state: State = None, json: Json = False) ->
     if json:
         print_json([_describe(key) for key in found])
         return
-    rows = [(key.kid, "signs" if key.until is None else "verifies", *_times(key)) for key in found]
+    now = unix_now()
+    rows = [(key.kid, _state(key, now), *_times(key)) for key in found]
     print_table(("KEY", "STATE", "MADE", "UNTIL"), rows)
 
 
@@ -151,6 +152,10 @@ def _find_id(text: str) -> bytes:
 
 def _describe(key: SigningKey) -> dict[str, Any]:
     return {"kid": key.kid, "signs": key.until is None, "made_at": key.made_at, "until": key.until}
+
+
+def _state(key: SigningKey, now: float) -> str:
+    return "signs" if key.until is None else "verifies" if now < key.until else "ended"
 
 
 def _times(key: SigningKey) -> tuple[str, str]:

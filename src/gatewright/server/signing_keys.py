@@ -2,7 +2,8 @@
 
 Theory of operation. Each file holds one key as a JWK, readable by its owner alone, and appears under its name complete.
 The newest with a private part signs. A rotation adds a key and then takes the private part out of those before; their
-public part stays until the longest-lived token that they could have signed has ended. Who changes something holds the
+public part stays until the longest-lived token that they could have signed has ended. One that is to hold longer was
+signed by somebody who has the private part from elsewhere, of an old backup perhaps. Who changes something holds the
 lock; who reads needs none, and looks again when the directory has changed.
 
 All tokens of one key have the same header, byte for byte, so that a token is known by it before anything is decoded;
@@ -62,7 +63,7 @@ class SigningKey(Struct, frozen=True, kw_only=True):
     made_at: int
     """Unix seconds."""
     until: int | None
-    """Until when its public part is published; None for the one that signs."""
+    """Until when its public part is published, and its tokens hold at most; None for the one that signs."""
     header: bytes
     """The first segment of all its tokens."""
     key: ECKey
@@ -81,6 +82,10 @@ class SigningKey(Struct, frozen=True, kw_only=True):
             return _b64(raw) == signature and _ES256.verify(signed, raw, self.key)
         except (JoseError, ValueError):
             return False
+
+    def vouches_for(self, expires_at: float) -> bool:
+        """Whether a token with its signature may end then: none that it signed while it was in use ends after it."""
+        return self.until is None or expires_at <= self.until
 
 
 class SigningKeys:

@@ -18,10 +18,10 @@ from gatewright.config.gateway_tokens import GatewayTokens
 from gatewright.config.problems import InvalidConfig
 from gatewright.core.consumer import Consumer, Scopes
 from gatewright.core.errors import GatewayError, Kind
-from gatewright.pipeline.gateway_tokens import MAX_TOKEN_BYTES, Origin
+from gatewright.pipeline.gateway_tokens import MAX_TOKEN_BYTES, RANDOM_BYTES, Origin, encode_token, make_id
 from gatewright.pipeline.oauth import OAuthError
 from gatewright.server.issued_tokens import Issued, open_tokens
-from gatewright.server.signing_keys import HEADER_CHARACTERS
+from gatewright.server.signing_keys import HEADER_CHARACTERS, SigningKeys
 
 FAR = float("inf")
 
@@ -337,6 +337,38 @@ def test_rotation_and_withdrawal(world: TokenWorld) -> None:
     world.tokens.signing.rotate(NOW, withdraw=True)
     world.tokens._known.clear()
     assert "not in use here" in refusal(world, first.text).message
+
+
+def test_a_key_that_was_rotated_out_vouches_for_nothing_later(world: TokenWorld) -> None:
+    """Though somebody may have its private part still, of a backup."""
+    stolen = world.tokens.signing.current(NOW)
+    token = issue(world).token
+    world.tokens.signing.rotate(NOW)
+    until = world.tokens.signing.all()[1].until
+    assert until is not None
+
+    def forge(iat: float, exp: float) -> bytes:
+        jti = make_id(int(exp), bytes(RANDOM_BYTES))
+        forged = msgspec.structs.replace(token, jti=jti, iat=int(iat), exp=int(exp))
+        return stolen.sign(encode_token(forged))
+
+    longest = forge(NOW, until)
+    assert world.tokens.known(longest), "as one signed before by a gateway that was not told of the rotation yet"
+    assert "not in use here" in refusal(world, forge(NOW - 1, until + 1)).message
+    world.clock.advance(until - NOW)
+    assert "expired" in refusal(world, longest).message
+    assert "not in use here" in refusal(world, forge(until, until + 600)).message
+    assert "not in use here" in refusal(world, forge(NOW - 1, until + 10 * 365 * 86_400)).message
+
+
+def test_what_a_key_vouched_for_before_its_rotation_is_asked_again(world: TokenWorld) -> None:
+    key = world.tokens.signing.current(NOW)
+    token = msgspec.structs.replace(issue(world).token, exp=int(NOW) + 30 * 86_400)
+    text = key.sign(encode_token(token))
+    assert world.tokens.known(text)
+    SigningKeys(world.state).rotate(NOW)
+    world.refresh()
+    assert "not in use here" in refusal(world, text).message
 
 
 def test_a_withdrawal_by_somebody_else_is_noticed(world: TokenWorld) -> None:

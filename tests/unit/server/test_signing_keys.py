@@ -81,6 +81,9 @@ def test_a_rotation(tmp_path: Path) -> None:
     assert b'"d"' not in old.path.read_bytes()
     assert found.until is not None
     assert found.until >= NOW + 10 + LONGEST_S
+    assert found.vouches_for(found.until)
+    assert not found.vouches_for(found.until + 1)
+    assert new.vouches_for(found.until + 1)
     assert published(other, found.until) == [new.kid]
     keys.rotate(found.until)
     assert len(keys.all()) == 2
