@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.pipeline.access import Access, build_access, limit_member
 from gatewright.pipeline.expressions import compile_expression
 from gatewright.pipeline.facts import FACTS, facts_of
+from gatewright.pipeline.matching import NameTable
 from gatewright.server.routes import ROUTES, Route
 from gatewright.testing.feature_probes import BASE, PIXEL, PROBES, TIME, WEATHER, probe, probe_request
 from gatewright.translate.hub import fit
@@ -124,6 +126,39 @@ def test_no_surface_escapes_a_limit_on_tokens(route: Route) -> None:
     )
     too_many = on(route, request=msgspec.structs.replace(BASE, max_output_tokens=5_000))
     assert is_allowed(access, too_many) == (family in ("embeddings", "count"))
+
+
+OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "openrouter models": {"models": ["dear"]},
+    "openrouter models in other letters": {"MODELS": ["dear"]},
+    "openrouter preset": {"preset": "p"},
+    "openrouter plugin": {"plugins": [{"id": "fusion", "model": "dear"}]},
+    "anthropic fallbacks": {"fallbacks": [{"model": "dear"}]},
+    "anthropic advisor": {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "dear"}]},
+    "openai images": {"tools": [{"type": "image_generation", "model": "dear"}]},
+    "groq compound": {"compound_custom": {"models": {"answering_model": "dear"}}},
+    "vertex routing": {"generationConfig": {"routingConfig": {"manualMode": {"modelName": "dear"}}}},
+    "vercel gateway": {"providerOptions": {"gateway": {"models": ["dear"]}}},
+    "litellm fallbacks": {"fallbacks": [{"m": ["dear"]}]},
+    "sglang adapter": {"lora_path": "dear"},
+}
+READ = [route for route in EVERY if route.surface.names_model]
+
+
+@pytest.mark.parametrize("members", OTHER_MODELS.values(), ids=OTHER_MODELS)
+@pytest.mark.parametrize("route", READ, ids=[f"{r.surface.method.decode()} {r.surface.path.decode()}" for r in READ])
+def test_nowhere_a_request_may_name_models_that_its_caller_may_not_call(route: Route, members: dict[str, Any]) -> None:
+    def sent(consumer: Consumer = CONSUMER) -> Exchange:
+        x = on(route, consumer)
+        x.snapshot = SimpleNamespace(models=NameTable({}))
+        x.fields |= {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in members.items()}
+        return x
+
+    scoped = Consumer("acme/search/indexer", "k-1", scopes=Scopes(models=("m",)))
+    assert not is_allowed(Access(), sent(scoped))
+    assert not is_allowed(built(models=["m"]), sent())
+    assert is_allowed(Access(), sent())
+    assert is_allowed(built(), sent())
 
 
 # -- every chat dialect -----------------------------------------------------------------------------------------------

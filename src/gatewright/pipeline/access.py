@@ -27,6 +27,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.pipeline.expressions import Expression, ExpressionError, compile_expression
 from gatewright.pipeline.facts import FACTS, facts_of, max_tokens_of, media_of, tools_of
 from gatewright.pipeline.matching import is_selected
+from gatewright.pipeline.model_choice import find_choices, find_published, is_called_model
 
 _FAMILIES: Final = {surface.name: dialect.family for dialect in DIALECTS for surface in dialect.surfaces}
 _MAX_KEPT: Final = 10_000
@@ -52,7 +53,7 @@ class Reason(Struct, frozen=True):
 class Rule:
     """A compiled access rule."""
 
-    __slots__ = ("_document", "_when", "is_conditional", "name")
+    __slots__ = ("_document", "_when", "is_conditional", "name", "restricts_models")
 
     def __init__(self, document: AccessRule) -> None:
         """Raises ValueError when `when` is not an expression over the facts of an exchange."""
@@ -63,6 +64,8 @@ class Rule:
         self.name = document.name
         self.is_conditional = document.when is not None or document.is_limited
         """Whether it must look at each request."""
+        self.restricts_models = bool(document.models) or (self._when is not None and _reads_model(self._when))
+        """Whether it does not treat all models alike."""
 
     def covers_consumer(self, consumer: Consumer) -> bool:
         """Whether it says anything of this consumer."""
@@ -117,7 +120,7 @@ class Rule:
 class Verdict:
     """What is known of a kind of call before its request is looked at."""
 
-    __slots__ = ("addresses", "networks", "refusal", "rules")
+    __slots__ = ("addresses", "is_narrow", "networks", "open_rules", "refusal", "rules")
 
     def __init__(self, refusal: tuple[str, str | None] | None, networks: tuple[Network, ...] | None) -> None:
         self.refusal = refusal
@@ -126,6 +129,10 @@ class Verdict:
         """Where the caller must be; None for anywhere."""
         self.rules: tuple[Rule, ...] = ()
         """If any, then one of these must allow it."""
+        self.is_narrow = False
+        """Whether only some models may be called, so that the request may let its provider choose no others."""
+        self.open_rules: tuple[Rule, ...] = ()
+        """Rules that cover it and treat all models alike: a request that one of them allows may name any."""
         self.addresses: dict[str, bool] = {}
 
 
@@ -148,6 +155,19 @@ class Access:
         Call once per exchange, when consumer, model, surface and dialect are known. `address` is the client's, as text;
         it is looked at only for credentials that are bound to networks.
         """
+        verdict = self._find_verdict(x)
+        if verdict is None:
+            return
+        _apply(verdict, x, address)
+        if verdict.is_narrow and (choices := find_choices(x.fields)):
+            if any(rule.find_reason(x) is None for rule in verdict.open_rules):
+                return
+            for member, name in choices:
+                if not is_called_model(x, name):
+                    self._check_choice(x, member, name, address)
+
+    def _find_verdict(self, x: Exchange) -> Verdict | None:
+        """What is known of a call on the exchange's model; None when it is allowed whatever it holds."""
         consumer, surface = x.consumer, x.surface
         key = (
             x.requested_model,
@@ -157,17 +177,43 @@ class Access:
             consumer.scopes,
         )
         verdict = self._verdicts.get(key, _UNKNOWN)
-        if verdict is None:
-            return
-        if not isinstance(verdict, Verdict):
-            verdict = self._decide(consumer, key[0], key[1])
-            if len(key[0]) <= _MAX_NAME:
-                if len(self._verdicts) >= _MAX_KEPT:
-                    self._verdicts.clear()
-                self._verdicts[key] = verdict
-            if verdict is None:
-                return
-        _apply(verdict, x, address)
+        if verdict is None or isinstance(verdict, Verdict):
+            return verdict
+        found = self._decide(consumer, key[0], key[1])
+        if len(key[0]) <= _MAX_NAME:
+            if len(self._verdicts) >= _MAX_KEPT:
+                self._verdicts.clear()
+            self._verdicts[key] = found
+        return found
+
+    def _check_choice(self, x: Exchange, member: str, name: str, address: str) -> None:
+        """Raise GatewayError (forbidden) unless the model that a member names could be called by this very request."""
+        if not name:
+            message = f"`{shortened(member)}` lets the provider choose a model, and you may call some models only."
+            raise GatewayError(Kind.FORBIDDEN, message, param=member)
+        published = find_published(x, name)
+        if published is None:
+            raise GatewayError(
+                Kind.FORBIDDEN,
+                f"`{shortened(member)}` names {_shown(name)}, which is not published here by the provider's name for "
+                "it, and you may call some models only.",
+                param=member,
+            )
+        called = x.requested_model, x.published_model
+        x.requested_model, x.published_model = name, published
+        try:
+            verdict = self._find_verdict(x)
+            if verdict is not None:
+                _apply(verdict, x, address)
+        except GatewayError as refused:
+            raise GatewayError(
+                refused.kind,
+                f"`{shortened(member)}` names {_shown(name)}. {refused.message}",
+                param=member,
+                cause=refused.cause,
+            ) from None
+        finally:
+            x.requested_model, x.published_model = called
 
     def check_address(self, consumer: Consumer, address: str) -> None:
         """Raise GatewayError (forbidden) when the credential is bound to networks that `address` is in none of.
@@ -200,20 +246,36 @@ class Access:
 
     def _decide(self, consumer: Consumer, model: str, surface: str) -> Verdict | None:
         networks = _networks_of(consumer.scopes)
-        refusal = _refuse_by_scopes(consumer.scopes or _ANYTHING, model, surface)
-        if refusal is not None or not self._rules:
-            return Verdict(refusal, networks) if refusal is not None or networks is not None else None
-        own = self._rules_of(consumer)
-        covering = [rule for rule in own if rule.covers_model(model)]
-        rules = tuple(rule for rule in covering if rule.covers_surface(surface))
-        if not rules:
-            return Verdict(_refuse_uncovered(consumer, model, surface, own, covering), networks)
-        is_free = any(not rule.is_conditional for rule in rules)
-        if is_free and networks is None:
-            return None
-        verdict = Verdict(None, networks)
-        verdict.rules = () if is_free else rules
-        return verdict
+        scopes = consumer.scopes or _ANYTHING
+        verdict = Verdict(_refuse_by_scopes(scopes, model, surface), networks)
+        verdict.is_narrow = bool(scopes.models)
+        if verdict.refusal is not None:
+            return verdict
+        if self._rules:
+            own = self._rules_of(consumer)
+            covering = [rule for rule in own if rule.covers_model(model)]
+            rules = tuple([rule for rule in covering if rule.covers_surface(surface)])
+            if not rules:
+                verdict.refusal = _refuse_uncovered(consumer, model, surface, own, covering)
+                return verdict
+            _add_rules(verdict, rules)
+        return verdict if verdict.rules or verdict.is_narrow or networks is not None else None
+
+
+def _add_rules(verdict: Verdict, rules: tuple[Rule, ...]) -> None:
+    """Make it a verdict of rules too; these are those that cover the call."""
+    free = [rule for rule in rules if not rule.is_conditional]
+    if not free:
+        verdict.rules = rules
+    if not verdict.is_narrow and all(rule.restricts_models for rule in free):
+        verdict.is_narrow = any(rule.restricts_models for rule in rules)
+        verdict.open_rules = tuple([rule for rule in rules if not rule.restricts_models])
+
+
+def _reads_model(when: Expression) -> bool:
+    return any(
+        path[0] == "request" and (len(path) == 1 or path[1] in ("model", "published_model")) for path in when.reads
+    )
 
 
 _ANYTHING: Final = Scopes()

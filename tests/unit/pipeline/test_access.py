@@ -398,6 +398,91 @@ def test_decisions_are_those_of_the_definition(
             assert access.is_listed(consumer, model)
 
 
+# -- models that a request names beside its own ------------------------------------------------------------------------
+
+HOSTED = World().snapshot(
+    {
+        "providers": {"a": {"type": "host", "url": "http://a.test"}},
+        "models": {
+            **{name: {"targets": [{"provider": "a"}]} for name in ("cheap", "mid", "dear")},
+            "alias": {"targets": [{"provider": "a", "model": "dearest"}]},
+        },
+    }
+)
+NARROW = Consumer("acme/search/indexer", scopes=Scopes(models=("cheap", "mid", "alias", "unknown")))
+
+
+def choosing(consumer: Consumer = INDEXER, **members: Any) -> Exchange:
+    x = call(consumer, "cheap", **members)
+    x.snapshot, x.model = HOSTED, HOSTED.models.find("cheap")
+    return x
+
+
+@pytest.mark.parametrize(
+    ("rules", "consumer", "named", "is_allowed"),
+    [
+        ([], INDEXER, "nobody", True),
+        ([{}], INDEXER, "nobody", True),
+        ([{"max_tokens": 5}], INDEXER, "nobody", True),
+        ([], NARROW, "cheap", True),
+        ([], NARROW, "mid", True),
+        ([], NARROW, "dear", False),
+        ([], NARROW, "alias", False),
+        ([], NARROW, "dearest", False),
+        ([], NARROW, "unknown", False),
+        ([{}], NARROW, "mid", True),
+        ([{}], NARROW, "dear", False),
+        ([{"models": ["cheap", "m*"]}], INDEXER, "mid", True),
+        ([{"models": ["cheap", "m*"]}], INDEXER, "dear", False),
+        ([{"models": ["cheap", "m*"]}], INDEXER, "nobody", False),
+        ([{"models": ["cheap"]}, {}], INDEXER, "dear", True),
+        ([{"models": ["cheap"]}, {"models": ["mid"]}], INDEXER, "mid", True),
+        ([{"models": ["cheap"]}, {"models": ["mid"], "tools": False}], INDEXER, "mid", True),
+        ([{"models": ["cheap"]}, {"models": ["mid"], "max_tokens": 4}], INDEXER, "mid", False),
+        ([{"models": ["cheap"]}, {"models": ["mid"], "surfaces": ["messages"]}], INDEXER, "mid", False),
+        ([{"models": ["cheap"]}, {"max_tokens": 5}], INDEXER, "nobody", True),
+        ([{"models": ["cheap"]}, {"max_tokens": 4}], INDEXER, "nobody", False),
+        ([{"when": 'request.model != "dear"'}], INDEXER, "mid", True),
+        ([{"when": 'request.model != "dear"'}], INDEXER, "dear", False),
+        ([{"when": 'request.published_model == "cheap"'}], INDEXER, "mid", False),
+        ([{"when": "size(request.model) > 1"}], INDEXER, "nobody", False),
+        ([{"when": "!request.stream"}], INDEXER, "nobody", True),
+    ],
+)
+def test_whoever_may_call_some_models_may_name_no_others(
+    rules: list[dict[str, Any]], consumer: Consumer, named: str, is_allowed: bool
+) -> None:
+    access = built(*rules)
+    for members in ({"models": ["cheap", named]}, {"fallbacks": [{"model": named}]}):
+        x = choosing(consumer, max_tokens=5, **members)
+        for _ in range(2):
+            if is_allowed:
+                access.check(x, "")
+            else:
+                assert refusal(access, x).param == next(iter(members))
+            assert (x.requested_model, x.published_model) == ("cheap", "cheap")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"preset": "p"}, "`preset` lets the provider choose a model, and you may call some models only."),
+        (
+            {"models": ["nobody"]},
+            "`models` names `nobody`, which is not published here by the provider's name for it, and you may call some "
+            "models only.",
+        ),
+        (
+            {"models": ["dear"]},
+            "`models` names `dear`. This key is not for the model `dear`; it is for `cheap`, `mid`, `alias`, "
+            "`unknown`.",
+        ),
+    ],
+)
+def test_what_else_a_request_may_not_name_is_said(members: dict[str, Any], words: str) -> None:
+    assert refusal(Access(), choosing(NARROW, **members)).message == words
+
+
 # -- what is remembered -----------------------------------------------------------------------------------------------
 
 
