@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gatewright.config.problems import ConfigError
+from gatewright.config.references import CelText
 from gatewright.config.wording import listing, suggestion
 
 
@@ -28,7 +29,7 @@ class AccessRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Model names as clients call them, or patterns with a trailing `*`."""
     surfaces: list[str] = []
     """Names of surfaces (`chat_completions`); the surface reference lists them."""
-    when: Annotated[str, Meta(max_length=4096)] | None = None
+    when: Annotated[CelText, Meta(max_length=4096)] | None = None
     """A condition in CEL, as in `request.stream || "batch" in jwt.groups`. Calls for which it is not true, or cannot be
     evaluated, are not allowed by this rule."""
     max_tokens: Annotated[int, Meta(ge=1)] | None = None

@@ -22,7 +22,7 @@ import msgspec.inspect as mi
 from gatewright.config import wording
 from gatewright.config.fill import bare, choices, default, filler
 from gatewright.config.problems import ConfigError
-from gatewright.config.references import UNRESOLVED
+from gatewright.config.references import UNRESOLVED, WRITTEN_OUT
 from gatewright.config.tree import join
 from gatewright.core.secret import Secret
 
@@ -278,8 +278,11 @@ class _Checker:
         return filler(options[0])
 
     def described(self, kind: mi.Metadata, value: object, path: str) -> Any:
-        """A type with a `Meta(description=…)`: the description serves as the words of a pattern."""
+        """A type with a `Meta`: a description serves as the words of a pattern, `extra` may rule out references."""
         meaning = (kind.extra_json_schema or {}).get("description", "")
+        if isinstance(value, Secret) and (kind.extra or {}).get(WRITTEN_OUT):
+            self.report(path, "takes no reference; write it out, with $${ for a literal ${")
+            return filler(kind)
         if isinstance(kind.type, mi.StrType) and meaning:
             return self.text(kind.type, value, path, meaning)
         return self.value(kind.type, value, path)

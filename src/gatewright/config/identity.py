@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from gatewright.config.gateway_tokens import GatewayTokens
+from gatewright.config.references import CelText
 from gatewright.core.secret import Secret
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
@@ -50,7 +51,7 @@ class Issuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hold one of them, and a `scope` counts as the list of its words."""
     consumer: str | None = None
     """The consumer's path as a template over the claims: `acme/${groups[0]}/${azp}`."""
-    consumer_expression: str | None = None
+    consumer_expression: CelText | None = None
     """The consumer's path as a CEL expression over the claims, which are called `jwt` there, instead of `consumer`."""
     models_claim: str | None = None
     """Claim that lists the published models the caller may use (patterns with a trailing `*` too). When set, a JWT
@@ -81,7 +82,7 @@ class Introspection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Members of the answer that must be there, as the claims of an issuer."""
     consumer: str | None = None
     """The consumer's path as a template over the answer: `acme/${team}/${client_id}`."""
-    consumer_expression: str | None = None
+    consumer_expression: CelText | None = None
     """The consumer's path as a CEL expression over the answer, which is called `jwt` there, instead of `consumer`."""
     models_claim: str | None = None
     """Member that lists the published models the caller may use. When set, an answer without it is refused."""
@@ -99,7 +100,7 @@ class Certificates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     consumer: str | None = None
     """The consumer's path as a template over the certificate: `acme/${subject.OU}/${subject.CN}`, `${san.uri[0]}`."""
-    consumer_expression: str | None = None
+    consumer_expression: CelText | None = None
     """The consumer's path as a CEL expression over `subject`, `issuer`, `san`, `serial` and `fingerprint`, instead of
     `consumer`."""
 

@@ -14,7 +14,7 @@ from gatewright.config.documents import Gateway
 from gatewright.config.json_reader import parse_json
 from gatewright.config.merge import merge, override
 from gatewright.config.problems import ConfigError
-from gatewright.config.references import UNRESOLVED, Resolve, expand
+from gatewright.config.references import UNRESOLVED, Resolve, expand, find_revealed, mask
 from gatewright.config.rules import find_errors, find_warnings
 from gatewright.config.tree import Node, Scalar, find
 from gatewright.config.yaml_reader import parse_yaml
@@ -28,7 +28,7 @@ COMMAND_LINE: Final = "command line"
 class Loaded:
     """What came of some files: a document or errors, and the lines of everything in them."""
 
-    __slots__ = ("_root", "document", "errors", "warnings")
+    __slots__ = ("_revealed", "_root", "document", "errors", "warnings")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Loaded:
         errors: tuple[ConfigError, ...],
         warnings: tuple[ConfigError, ...],
         root: Node,
+        revealed: Sequence[str] = (),
     ) -> None:
         self.document = document
         """The checked document; None when there are errors."""
@@ -44,6 +45,8 @@ class Loaded:
         self.warnings = warnings
         """What is allowed but hardly meant; only looked for when nothing is wrong."""
         self._root = root
+        self._revealed = revealed
+        """What references stand for: no error shows it."""
 
     def locate(self, path: str) -> tuple[str, int] | None:
         """File and line of a path, or of the deepest part of it that is written; None for what stands in no file."""
@@ -51,12 +54,13 @@ class Loaded:
         return (node.file, node.line) if node is not None and node.file and node.line else None
 
     def place(self, errors: Iterable[ConfigError]) -> list[ConfigError]:
-        """The errors with file and line filled in where they lack them, by file and line."""
+        """The errors with file and line filled in where they lack them, and secrets masked, by file and line."""
         return sorted(map(self._placed, errors), key=lambda error: (error.file or "", error.line or 0))
 
     def _placed(self, error: ConfigError) -> ConfigError:
         if error.file is not None:
             return error
+        error = ConfigError(error.path, mask(error.message, self._revealed))
         node = find(self._root, error.path)
         if node is None or not node.file:
             return error
@@ -82,16 +86,17 @@ def load(
         return Loaded(None, _ordered(problems), (), root)
     override(root, overrides or {}, COMMAND_LINE)
     data = expand(root, "", resolve, problems)
+    revealed = tuple(find_revealed(data))
     _reveal_types(data)
     document, errors = salvage(data, Gateway)
     broken = {error.path for error in (*problems, *errors)}
     # What is broken itself stands there as an empty value, about which the rules say nothing new.
     errors += [error for error in find_errors(document, broken) if error.path not in broken]
-    loaded = Loaded(None, (), (), root)
+    loaded = Loaded(None, (), (), root, revealed)
     problems = _without_echo(problems, loaded.place(errors))
     if problems:
-        return Loaded(None, _ordered(problems), (), root)
-    return Loaded(document, (), tuple(loaded.place(find_warnings(document))), root)
+        return Loaded(None, _ordered(problems), (), root, revealed)
+    return Loaded(document, (), tuple(loaded.place(find_warnings(document))), root, revealed)
 
 
 def _parse(name: str, data: bytes, problems: list[ConfigError]) -> Node | None:

@@ -1,15 +1,17 @@
 """References: `${env:NAME}` and `${file:/path}` inside text stand for a value that is kept elsewhere.
 
 Text that holds a reference becomes a `Secret` as a whole (`Bearer ${env:KEY}` too); a field of plain text reveals it
-when it is checked. `$${` writes a literal `${`. What was put in is never searched for references again. Templates over
-claims are left as they are.
+when it is checked, and what is said about it does not show the value (`mask`). `$${` writes a literal `${`. What was put
+in is never searched for references again. Templates over claims are left as they are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from gatewright.config.problems import ConfigError
 from gatewright.config.tree import Node, join
@@ -21,6 +23,16 @@ Resolve = Callable[[str, str], str | None]
 UNRESOLVED: Final = Secret("")
 """Stands, by identity, for text whose reference failed: the failure is reported once, and nothing else about it."""
 
+WRITTEN_OUT: Final = "written_out"
+"""In the `extra` of a type's `Meta`: text that takes no reference."""
+CelText = Annotated[str, Meta(extra={WRITTEN_OUT: True})]
+"""A CEL expression. It is code: what its errors quote, and the value it gives, would show what a reference stands
+for."""
+MASK: Final = "***"
+
+_SHORTEST_MASKED: Final = 4
+"""Characters; what is shorter keeps no secret, and masked would make errors unreadable."""
+_WHOLE: Final = re.compile(r"\$\{(?:env|file):[^{}]+\}")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _TEMPLATE: Final = re.compile(r"identity\.(?:issuers\..+|introspection|certificates)\.consumer\Z")
 """Where `${…}` stands for a claim (`pipeline.consumer_mapping`), which is known only as a caller comes."""
@@ -60,6 +72,36 @@ def expand_text(text: str, resolve: Resolve) -> tuple[str | Secret, list[str]]:
     if reasons:
         return UNRESOLVED, reasons
     return (Secret(expanded) if found else expanded), []
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text is one reference and nothing else."""
+    return _WHOLE.fullmatch(text) is not None
+
+
+def holds_reference(text: str) -> bool:
+    """Whether a reference stands in the text, or the beginning of one."""
+    return any(match[1] is not None for match in _REFERENCE.finditer(text))
+
+
+def find_revealed(data: object) -> Iterator[str]:
+    """Every text of expanded data that holds a resolved reference."""
+    if isinstance(data, dict):
+        data = list(data.values())
+    if isinstance(data, list):
+        for child in data:
+            yield from find_revealed(child)
+    elif isinstance(data, Secret):
+        yield data.reveal()
+
+
+def mask(message: str, revealed: Iterable[str]) -> str:
+    """The message without what references stand for. A field of plain text may hold a secret by mistake."""
+    for text in revealed:
+        if len(text) >= _SHORTEST_MASKED:
+            for form in (text, repr(text)[1:-1]):
+                message = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, message) if form in message else message
+    return message
 
 
 def _value_of(reference: str, is_closed: bool, resolve: Resolve) -> tuple[str, str]:

@@ -2,13 +2,17 @@
 
 A document here is what a policy is there, without its `filter`: a name, what it applies to, and the filter's settings.
 The names of all budgets must differ, since spending is kept under them.
+
+A reference is resolved where the gateway runs, so whoever may write one anywhere could read the gateway's environment
+and files. Here it may be the whole of `webhook` only, a value that is never shown; and since that sends something to
+the address behind it, such budgets are for the role `admin` alone.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +22,13 @@ from sqlalchemy.exc import IntegrityError
 
 from gatewright.config.documents import Selector
 from gatewright.config.problems import ConfigError
+from gatewright.config.references import holds_reference, is_reference
+from gatewright.config.tree import join
 from gatewright.control.actor import Actor
+from gatewright.control.admin_keys import Role
 from gatewright.control.audit import append
 from gatewright.control.document_secrets import MAX_DEPTH_OF_SETTINGS, depth_of
-from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import BUDGETS
@@ -31,6 +38,8 @@ _PLACE: Final = re.compile(r"^policies\[\d+\]\.?")
 _NANO: Final = 1_000_000_000
 SUBJECT: Final = "budgets"
 """Of the revision that every change raises."""
+_WEBHOOK: Final = "config.webhook"
+"""The one place of a reference."""
 
 
 class BudgetPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +50,7 @@ class BudgetPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     on: Selector = Selector()
     """What it applies to; default is every exchange."""
     config: dict[str, Any]
-    """The settings of the filter `budget`. A secret in it (`webhook`) is written as a reference."""
+    """The settings of the filter `budget`. `webhook` is a reference, and nothing else holds one."""
 
 
 class ManagedBudget(Struct, frozen=True):
@@ -99,8 +108,8 @@ class Budgets:
         return _budget_of(row)
 
     def create(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
-        """Keep a new budget. Raises Conflict where there is one of that name, and Unacceptable."""
-        self._check(policy)
+        """Keep a new budget. Raises Conflict where there is one of that name, Forbidden and Unacceptable."""
+        self._check(actor, policy)
         made = ManagedBudget(policy, int(self._now()))
         try:
             with self._engine.begin() as connection:
@@ -114,36 +123,72 @@ class Budgets:
         return made
 
     def replace(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
-        """Put another document in the place of a budget; what is spent stays. Raises NotFound and Unacceptable."""
-        self._check(policy)
+        """Put another document in the place of a budget; what is spent stays.
+
+        Raises NotFound, Forbidden and Unacceptable.
+        """
+        self._check(actor, policy)
         made = ManagedBudget(policy, int(self._now()))
         with self._engine.begin() as connection:
             raise_revision(connection, SUBJECT)
             row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == policy.name)).one_or_none()
             if row is None:
                 raise _absent(policy.name)
+            _check_role(actor, _budget_of(row).policy)
             values = {"document": _stored(policy), "changed_at": made.changed_at}
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == policy.name).values(values))
             append(connection, actor, "budget.replace", f"budget/{policy.name}", _budget_of(row).policy, policy)
         return made
 
     def delete(self, actor: Actor, name: str) -> None:
-        """Keep a budget no longer. Raises NotFound."""
+        """Keep a budget no longer. Raises NotFound and Forbidden."""
         with self._engine.begin() as connection:
             raise_revision(connection, SUBJECT)
             row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
             if row is None:
                 raise _absent(name)
+            _check_role(actor, _budget_of(row).policy)
             connection.execute(delete(BUDGETS).where(BUDGETS.c.name == name))
             append(connection, actor, "budget.delete", f"budget/{name}", _budget_of(row).policy, None)
 
-    def _check(self, policy: BudgetPolicy) -> None:
+    def _check(self, actor: Actor, policy: BudgetPolicy) -> None:
         if depth_of(policy.config) > MAX_DEPTH_OF_SETTINGS:
             raise Unacceptable("`config` is nested too deeply; no setting of a budget is")
-        if errors := self._validate(policy):
+        _check_role(actor, policy)
+        # Before anything resolves them: what is then said could tell what stands behind.
+        errors = _find_references(policy) or self._validate(policy)
+        if errors:
             # Where it would stand among all policies means nothing to whoever gave one budget.
             own = [ConfigError(_PLACE.sub("", error.path), error.message) for error in errors]
             raise Unacceptable("the budget has errors; nothing was changed", own)
+
+
+def _check_role(actor: Actor, policy: BudgetPolicy) -> None:
+    """Raises Forbidden when the budget is none that this actor may make, change or remove."""
+    if policy.config.get("webhook") is not None and not Role(actor.role).includes(Role.ADMIN):
+        raise Forbidden("a budget with a `webhook` sends what a reference stands for, so this needs the role admin")
+
+
+def _find_references(policy: BudgetPolicy) -> list[ConfigError]:
+    """One error for each reference that stands where none may."""
+    message = "a reference may stand here in `config.webhook` only, as its whole value; write the value itself"
+    return [
+        ConfigError(path, message)
+        for path, text in _texts(_stored(policy), "")
+        if holds_reference(text) and not (path == _WEBHOOK and is_reference(text))
+    ]
+
+
+def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Every text of plain data with its path."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _texts(child, join(path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _texts(child, join(path, index))
+    elif isinstance(value, str):
+        yield path, value
 
 
 def _absent(name: str) -> NotFound:

@@ -23,6 +23,10 @@ class Conflict(ChangeRefused):
     """It exists already, or its state does not allow this."""
 
 
+class Forbidden(ChangeRefused):
+    """The role of whoever asked does not allow it."""
+
+
 class Outdated(ChangeRefused):
     """Somebody else changed it meanwhile; read it again."""
 

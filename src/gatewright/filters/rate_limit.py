@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from gatewright.config.documents import Document
+from gatewright.config.references import CelText
 from gatewright.core.counting import Allowance, Refused
 from gatewright.core.counting import Kind as CountKind
 from gatewright.core.errors import GatewayError, Kind
@@ -52,7 +53,7 @@ class Config(Document, frozen=True):
     by: By = "consumer"
     """Who shares an allowance: each consumer (application) has its own, each organisation, team, end user, key,
     identity provider, model, pair of consumer and model, or all exchanges one together."""
-    expression: str | None = None
+    expression: CelText | None = None
     """A CEL expression instead of `by`: exchanges for which it gives the same value share an allowance, as in
     `jwt.department` or `request.headers["x-project"]`."""
     per_model: bool = False

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from gatewright.config.check import MAX_ERRORS, convert, salvage
 from gatewright.config.documents import Application, Document, Gateway, Model, ProviderConfig, Selector, Target
-from gatewright.config.references import UNRESOLVED
+from gatewright.config.references import UNRESOLVED, CelText
 from gatewright.core.secret import Secret
 
 
@@ -366,3 +366,19 @@ def test_what_is_accepted_is_what_msgspec_accepts(value: object) -> None:
     else:
         assert errors == []
         assert typed == reference
+
+
+class Rule(Document, frozen=True):
+    when: Annotated[CelText, Meta(max_length=9)] | None = None
+
+
+def test_an_expression_takes_no_reference() -> None:
+    assert convert({"when": "a == b"}, Rule) == (Rule(when="a == b"), [])
+    for value in (Secret("a == 'sk-live-1'"), Secret("a")):
+        document, errors = convert({"when": value}, Rule)
+        assert document is None
+        assert [error.path for error in errors] == ["when"]
+        assert "takes no reference" in errors[0].message
+        assert "sk-live" not in errors[0].message
+    assert convert({"when": UNRESOLVED}, Rule)[1] == []
+    assert "at most 9" in convert({"when": "a" * 10}, Rule)[1][0].message

@@ -272,3 +272,27 @@ def test_no_lines_in_the_wrong_place_are_too_strange(source: st.DataObject) -> N
     split = source.draw(st.integers(0, len(chosen)))
     files = ["\n".join(part).encode() for part in (chosen[:split], chosen[split:])]
     check([("a.yaml", files[0]), ("b.yaml", files[1])])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: {m: {targets: [{provider: '${env:KEY}'}]}}",
+        "models: {m: {targets: [{provider: up}]}}\npolicies: [{filter: budget, on: {models: ['${env:KEY}']}}]",
+        "policies: [{filter: budget, name: '${env:KEY}'}, {filter: budget, name: '${env:KEY}'}]",
+        "cors: {origins: ['${env:KEY}']}",
+    ],
+)
+def test_what_is_said_does_not_show_what_references_stand_for(text: str) -> None:
+    document = f"providers: {{up: {{type: openai}}}}\n{text}\n".encode()
+    loaded = load([("g.yaml", document)], lambda scheme, name: "sk-live-1")
+    said = [error.message for error in (*loaded.errors, *loaded.warnings)]
+    assert said
+    assert "sk-live-1" not in str(said)
+    assert "***" in str(said) or "origin" in str(said)
+
+
+def test_errors_of_later_stages_do_not_show_them_either() -> None:
+    loaded = load([("g.yaml", b"listen: '${env:ADDRESS}'")], lambda scheme, name: "127.0.0.1:9000")
+    (error,) = loaded.place([ConfigError("listen", "127.0.0.1:9000 is in use")])
+    assert error.message == "*** is in use"

@@ -1,7 +1,15 @@
 import pytest
 
 from gatewright.config.problems import ConfigError
-from gatewright.config.references import UNRESOLVED, expand, expand_text
+from gatewright.config.references import (
+    UNRESOLVED,
+    expand,
+    expand_text,
+    find_revealed,
+    holds_reference,
+    is_reference,
+    mask,
+)
 from gatewright.config.yaml_reader import parse_yaml
 from gatewright.core.secret import Secret
 
@@ -115,3 +123,44 @@ def test_a_tree_becomes_plain_data_with_secrets_and_placed_problems() -> None:
     data = expand(tree, "", resolve, problems)
     assert data == {"a": {"b": [Secret("sk-1"), 1, "text"]}, "c": {"d": UNRESOLVED}}
     assert [(p.path, p.file, p.line) for p in problems] == [("c.d", "f.yaml", 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds", "is_one"),
+    [
+        ("${env:KEY}", True, True),
+        ("${file:/run/key}", True, True),
+        ("x${env:KEY}", True, False),
+        ("${env:KEY}${env:KEY}", True, False),
+        ("${env:KEY} ", True, False),
+        ("${env:KEY", True, False),
+        ("${other:KEY}", True, False),
+        ("$${env:KEY}", False, False),
+        ("$$${env:KEY}", False, False),
+        ("plain {text}", False, False),
+        ("", False, False),
+    ],
+)
+def test_references_are_told_from_text(text: str, holds: bool, is_one: bool) -> None:
+    assert (holds_reference(text), is_reference(text)) == (holds, is_one)
+    _, reasons = expand_text(text, lambda scheme, name: "value")
+    assert holds or not reasons
+
+
+def test_what_references_stand_for_is_found_wherever_it_is() -> None:
+    data = {"a": [Secret("one"), "plain", {"b": Secret("two")}], "c": 3}
+    assert list(find_revealed(data)) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("message", "masked"),
+    [
+        ("there is no provider `sk-live-1`", "there is no provider `***`"),
+        ("'sk-live-1' and sk-live-1", "'***' and ***"),
+        ("there is no filter 'two\\nlines'", "there is no filter '***'"),
+        ("sk-live-10 is another word", "sk-live-10 is another word"),
+        ("eu is too short for a secret", "eu is too short for a secret"),
+    ],
+)
+def test_errors_do_not_show_what_references_stand_for(message: str, masked: str) -> None:
+    assert mask(message, ["sk-live-1", "two\nlines", "eu", ""]) == masked

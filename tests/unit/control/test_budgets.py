@@ -14,13 +14,15 @@ from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
 from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending
-from gatewright.control.refusals import Conflict, NotFound, Unacceptable
+from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revision
 from gatewright.telemetry.records import BudgetState
 from gatewright.testing.clock import FakeClock
 
 ME = Actor("ops", "operator", "api 192.0.2.7")
+BOSS = Actor("boss", "admin", "api 192.0.2.7")
+HOOK = "${env:HOOK}"
 
 
 @pytest.fixture
@@ -86,6 +88,53 @@ def test_errors_are_told_by_their_place_in_the_budget(engine: Engine) -> None:
     with pytest.raises(Unacceptable) as refused:
         budgets.create(ME, policy())
     assert refused.value.errors == (ConfigError("config.usd", "is wrong"), ConfigError("", "is odd"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "path"),
+    [
+        (policy(expression="${env:KEY}"), "config.expression"),
+        (policy(expression="'${file:/etc/passwd}'"), "config.expression"),
+        (policy(when_dry="${env:KEY}"), "config.when_dry"),
+        (policy(alerts=[80, "${env:KEY}"]), "config.alerts[1]"),
+        (policy(deep={"er": ["${env:KEY"]}), "config.deep.er[0]"),
+        (policy(webhook="https://example.com/?stolen=${env:KEY}"), "config.webhook"),
+        (policy(webhook="${env:HOOK}${env:KEY}"), "config.webhook"),
+        (BudgetPolicy(name="n", on=Selector(models=["${env:KEY}"]), config={"usd": 1}), "on.models[0]"),
+        (BudgetPolicy(name="n", on=Selector(consumers=["acme/${env:KEY}"]), config={"usd": 1}), "on.consumers[0]"),
+    ],
+)
+def test_references_stand_in_no_other_place_and_are_not_resolved(
+    engine: Engine, policy: BudgetPolicy, path: str
+) -> None:
+    asked: list[BudgetPolicy] = []
+
+    def validate(policy: BudgetPolicy) -> list[ConfigError]:
+        asked.append(policy)
+        return []
+
+    budgets = Budgets(engine, validate=validate, now=FakeClock())
+    with pytest.raises(Unacceptable) as refused:
+        budgets.create(BOSS, policy)
+    assert [error.path for error in refused.value.errors] == [path]
+    assert asked == []
+
+
+def test_budgets_with_a_webhook_are_for_admins(budgets: Budgets, engine: Engine) -> None:
+    with pytest.raises(Forbidden, match="role admin"):
+        budgets.create(ME, policy(webhook=HOOK))
+    budgets.create(ME, policy())
+    with pytest.raises(Forbidden):
+        budgets.replace(ME, policy(webhook=HOOK))
+    kept = budgets.replace(BOSS, policy(webhook=HOOK))
+    with pytest.raises(Forbidden):
+        budgets.replace(ME, policy())
+    with pytest.raises(Forbidden):
+        budgets.delete(ME, "monthly")
+    assert budgets.list() == [kept]
+    assert revision(engine) == 2
+    budgets.replace(BOSS, policy())
+    budgets.delete(ME, "monthly")
 
 
 def test_settings_beyond_all_depth_are_refused(budgets: Budgets) -> None:

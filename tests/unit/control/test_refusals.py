@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gatewright.config.problems import ConfigError
-from gatewright.control.refusals import ChangeRefused, Conflict, NotFound, Outdated, Unacceptable
+from gatewright.control.refusals import ChangeRefused, Conflict, Forbidden, NotFound, Outdated, Unacceptable
 
 
-@pytest.mark.parametrize("kind", [NotFound, Conflict, Outdated, Unacceptable])
+@pytest.mark.parametrize("kind", [NotFound, Conflict, Forbidden, Outdated, Unacceptable])
 def test_every_refusal_carries_its_message(kind: type[ChangeRefused]) -> None:
     refused = kind("the budget is not here")
     assert refused.message == str(refused) == "the budget is not here"

@@ -29,7 +29,8 @@ class BudgetDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a budget is."""
 
     config: dict[str, Any]
-    """The settings of the filter `budget`; secrets in it (`webhook`) as references."""
+    """The settings of the filter `budget`. `webhook` is a reference, as in `${env:BUDGET_HOOK}`, and needs the role
+    admin; nothing else holds one."""
     on: Selector = field(default_factory=Selector)
     """What it applies to; default is every exchange."""
 
@@ -88,7 +89,7 @@ def get_budget(services: Services, name: Name) -> BudgetView:
     sync_to_thread=True,
 )
 def create_budget(services: Services, actor: Acting, data: JSONBody[NewBudget]) -> BudgetView:
-    """It counts from within a second after this on."""
+    """It counts from within a second after this on. One with a `webhook` needs the role admin."""
     return _view(services, services.budgets.create(actor, _policy(data.name, data)))
 
 
@@ -101,7 +102,8 @@ def create_budget(services: Services, actor: Acting, data: JSONBody[NewBudget]) 
     sync_to_thread=True,
 )
 def replace_budget(services: Services, actor: Acting, name: Name, data: JSONBody[BudgetDocument]) -> BudgetView:
-    """Puts this in its place, as a whole. What is spent stays spent."""
+    """Puts this in its place, as a whole. What is spent stays spent. Where this or the budget before has a
+    `webhook`, it needs the role admin."""
     return _view(services, services.budgets.replace(actor, _policy(name, data)))
 
 
@@ -114,7 +116,7 @@ def replace_budget(services: Services, actor: Acting, name: Name, data: JSONBody
     sync_to_thread=True,
 )
 def delete_budget(services: Services, actor: Acting, name: Name) -> None:
-    """Nobody is refused by it any more."""
+    """Nobody is refused by it any more. One with a `webhook` needs the role admin."""
     services.budgets.delete(actor, name)
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gatewright.config.problems import ConfigError
-from gatewright.control.refusals import ChangeRefused, Conflict, NotFound, Outdated, Unacceptable
+from gatewright.control.refusals import ChangeRefused, Conflict, Forbidden, NotFound, Outdated, Unacceptable
 from gatewright.telemetry.log import Log
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -60,6 +60,7 @@ _OF_STATUS: Final = {
 _OF_REFUSAL: Final[tuple[tuple[type[ChangeRefused], str], ...]] = (
     (NotFound, "not-found"),
     (Conflict, "conflict"),
+    (Forbidden, "forbidden"),
     (Outdated, "outdated"),
     (Unacceptable, "unacceptable"),
 )

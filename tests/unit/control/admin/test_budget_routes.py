@@ -65,6 +65,18 @@ def test_a_viewer_only_reads(api: AdminApi) -> None:
         assert "operator" in problem["detail"]
 
 
+def test_webhooks_are_for_admins(api: AdminApi) -> None:
+    told = {**BUDGET, "config": {"usd": 1, "webhook": "${env:HOOK}"}}
+    status, problem = api.ask("POST", "/budgets", told, role=Role.OPERATOR)
+    assert (status, problem["type"]) == (403, "urn:gatewright:problem:forbidden")
+    assert "role admin" in problem["detail"]
+    status, made = api.ask("POST", "/budgets", told)
+    assert (status, made["config"]["webhook"]) == (201, "${env:HOOK}")
+    for method, body in (("PUT", {"config": {"usd": 2}}), ("DELETE", None)):
+        assert api.ask(method, "/budgets/monthly", body, role=Role.OPERATOR)[0] == 403
+    assert api.ask("GET", "/budgets/monthly")[1] == made
+
+
 def test_what_is_spent_is_told_where_it_is_known(api: AdminApi) -> None:
     states = [
         BudgetState("monthly", "acme/a/b", "2026-11", 1_800_000_000.0, 500_000_000_000, 125_000_000_000),

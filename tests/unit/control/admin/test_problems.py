@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gatewright.config.problems import ConfigError
 from gatewright.control.admin.problems import TITLES, Problem, ProblemDetails, Reason, Reporter
-from gatewright.control.refusals import Conflict, NotFound, Outdated, Unacceptable
+from gatewright.control.refusals import Conflict, Forbidden, NotFound, Outdated, Unacceptable
 from gatewright.telemetry.log import Log
 
 LOCKED = OperationalError("SELECT secret", {"digest": "hidden"}, Exception("database is locked"))
@@ -25,6 +25,7 @@ LOCKED = OperationalError("SELECT secret", {"digest": "hidden"}, Exception("data
         (NotFound("x"), 404, "not-found"),
         (Conflict("x"), 409, "conflict"),
         (Outdated("x"), 412, "outdated"),
+        (Forbidden("x"), 403, "forbidden"),
         (Unacceptable("x"), 422, "unacceptable"),
         (ValidationException("x"), 400, "malformed-request"),
         (NotFoundException(), 404, "not-found"),
