@@ -1,8 +1,8 @@
 """References: `${env:NAME}` and `${file:/path}` inside text stand for a value that is kept elsewhere.
 
 Text that holds a reference becomes a `Secret` as a whole (`Bearer ${env:KEY}` too); a field of plain text reveals it
-when it is checked, and what is said about it does not show the value (`mask`). `$${` writes a literal `${`. What was put
-in is never searched for references again. Templates over claims are left as they are.
+when it is checked, and what is said about it does not show the value (`mask`). `$${` writes a literal `${`. What was
+put in is never searched for references again. Templates over claims are left as they are.
 """
 
 from __future__ import annotations
