@@ -23,6 +23,7 @@ from gatewright.config.documents import Selector
 from gatewright.control.actor import Actor
 from gatewright.control.budgets import BudgetPolicy, Budgets
 from gatewright.store.database import migrate, open_database
+from gatewright.store.shared import lacks_spending
 from gatewright.testing import answers
 from gatewright.testing.client import Answer, RawClient
 from gatewright.testing.gateway import GatewayProcess
@@ -340,6 +341,25 @@ def test_spending_outlives_every_process(tmp_path: Path) -> None:
                 "three answers are paid; a fourth is too much"
             )
         assert len(upstream.requests) == 3
+
+
+def test_what_was_lost_is_raised_to_the_ledger_and_what_is_new_begins_at_nothing(tmp_path: Path) -> None:
+    with ScriptedUpstream() as upstream:
+        config = priced(upstream, {"b": target()}, [budget("b", 3.2 * ANSWER_USD, per="total")])
+        with GatewayProcess(config, environment=ENVIRONMENT, directory=tmp_path) as gateway:
+            for name in ("one", "two"):
+                assert call(gateway, with_id(render_chat("b", max_tokens=5), name)).status == 200
+                assert find_booked(gateway, name)
+            assert gateway.stop() == 0
+            counters = gateway.state / "counters"
+            counters.unlink()
+            gateway.start()
+            gateway.wait_for(lambda: not lacks_spending(counters), 20)
+            assert _status(gateway, "b") == 429
+            assert gateway.stop() == 0
+            gateway.config["policies"] = [budget("renamed", 3.2 * ANSWER_USD, on="b", per="total")]
+            gateway.start()
+            assert _status(gateway, "b") == 200
 
 
 def test_reservation_of_a_killed_worker_is_not_spent(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from hypothesis import settings
 from tests.contract.counter_machine import CounterMachine, Subject
 from valkey_server import Valkey, answer_of, build_replica, until
 
+from gatewright.config.counters import Counters
+from gatewright.control.budget_seeding import seed_server
 from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.grant import Grant
+from gatewright.core.secret import Secret
 from gatewright.store.leases import GIVEN_BACK_S
 from gatewright.store.redis_events import Happening
 from gatewright.store.redis_link import PROBE_S, Call
@@ -301,13 +305,19 @@ def test_a_server_without_its_data_says_so_and_is_told_again() -> None:
             one.settle(grant, [900])
             await until(lambda: not one.is_owing)
             holding = await answer_of(one.reserve([allowance], [50]))
+            await one.note_raised("ledger", await one.lacking("ledger"))
+            assert not await other.lacking("ledger")
             for es in events:
                 es.clear()
             server.kill()
             server.start()
             await until(lambda: all(any(e.happening is Happening.EMPTIED for e in es) for es in events))
+            generation = await one.lacking("ledger")
+            assert generation == await other.lacking("ledger")
             assert await one.raise_settled(allowance, 900)
             assert await other.raise_settled(allowance, 800)
+            await one.note_raised("ledger", generation)
+            assert not await other.lacking("ledger")
             assert await answer_of(one.used([allowance])) == [900]
             assert isinstance(await answer_of(other.reserve([allowance], [101])), Refused)
             # What was reserved before is gone; settling it books what it used, and takes nothing away.
@@ -317,6 +327,24 @@ def test_a_server_without_its_data_says_so_and_is_told_again() -> None:
 
     with Valkey() as server:
         asyncio.run(run(server))
+
+
+def test_budgets_on_a_server_are_raised_once_to_each_ledger(server: Valkey) -> None:
+    settings = Counters(store="redis", url=Secret(server.url), prefix=uuid.uuid4().hex)
+    old, new = budget(1_000, "old"), budget(1_000, "new")
+
+    async def used() -> list[int]:
+        async with replicas_of(server.url, 1, prefix=settings.prefix) as ([replica], _):
+            found: list[int] = await answer_of(replica.used([old, new]))
+            return found
+
+    for ledger, spent, expected in (
+        ("one", [(old, 60)], [60, 0]),
+        ("one", [(old, 70), (new, 60)], [60, 0]),
+        ("two", [(old, 65)], [65, 0]),
+    ):
+        seed_server(settings, ledger, partial(list, spent), time.time)
+        assert asyncio.run(used()) == expected
 
 
 def test_a_server_that_is_not_there_at_the_start() -> None:

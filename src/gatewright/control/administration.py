@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from gatewright.config.documents import Gateway
 from gatewright.control.admin.app import build_admin
 from gatewright.control.admin.services import AdminServices
 from gatewright.control.admin_keys import AdminKeys
-from gatewright.control.budget_seeding import raise_in_file, raise_on_server, spent_of_budgets
+from gatewright.control.budget_seeding import seed_file, seed_server, spent_of_budgets
 from gatewright.control.budgets import Budgets, Validate
 from gatewright.control.configurations import Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
@@ -30,6 +31,7 @@ from gatewright.control.key_projection import POLL_S, KeyProjection
 from gatewright.control.keys import Keys
 from gatewright.control.ledger_writer import LedgerStatus, LedgerWriter
 from gatewright.control.managed_files import ManagedFiles
+from gatewright.core.counting import Allowance
 from gatewright.core.errors import GatewayError
 from gatewright.store.database import UnusableDatabase, migrate, open_database
 from gatewright.store.secrets_file import UnusableSecret, read_or_create_secret
@@ -89,7 +91,11 @@ class Administration:
         self._stop = threading.Event()
         self._url = None if document.database.url is None else document.database.url.reveal()
         self._emptied = threading.Event()
+        self._in_step = threading.Event()
+        """Set once what the database keeps for the configuration is served."""
         self._threads: list[threading.Thread] = []
+        self._ledger_name = "shared"
+        """Which of the ledgers of all machines is this one's; those that share a database have one."""
         self._keys: Keys | None = None
         self._files: ManagedFiles | None = None
         self.engine: Engine | None = None
@@ -167,6 +173,8 @@ class Administration:
         sources = environment.sources
         self._files = ManagedFiles(engine, sources.state)
         self._keys = Keys(engine, secret, _unix_s)
+        if engine.dialect.name == "sqlite":
+            self._ledger_name = blake2b(secret, digest_size=8, person=b"ledger").hexdigest()
         services = AdminServices(
             engine=engine,
             admin_keys=AdminKeys(engine, secret, _unix_s),
@@ -210,41 +218,47 @@ class Administration:
         while self._files is not None and not self._stop.wait(POLL_S):
             if self._files.poll_once():
                 self._serve_files()
+            if self._files.problem is None:
+                self._in_step.set()
             if self._files.problem != told:
                 told = self._files.problem
                 if told is not None:
                     self._log.warning(told)
 
     def _seed_budgets(self) -> None:
-        """Let no budget count less than the ledger says: once all that was left behind is booked, and whenever a server
-        of counters has lost its numbers."""
+        """Let no budget whose counters were lost count less than the ledger says: once all that was left behind is
+        booked and what the database keeps is served, and whenever a server of counters has lost its numbers."""
         waited_s = 0.0
-        while self._ledger.status().waiting and waited_s < _SEED_S and not self._stop.wait(POLL_S):
+        while self._ledger.status().waiting or not self._in_step.is_set():
+            if waited_s >= _SEED_S or self._stop.wait(POLL_S):
+                break
             waited_s += POLL_S
-        self._raise_budgets()
+        self._seed()
         while not self._stop.is_set():
             if self._emptied.wait(_LOOK_S):
                 self._emptied.clear()
                 # What workers owe the server is to be there first, or it would be counted twice.
                 self._stop.wait(_SETTLED_S)
-                self._raise_budgets()
+                self._seed()
 
     def note_emptied(self) -> None:
         """A worker found the counters' server without the numbers it had."""
         self._emptied.set()
 
-    def _raise_budgets(self) -> None:
-        settings = self._document.counters
+    def _seed(self) -> None:
+        engine, settings = self.engine, self._document.counters
+        if engine is None:
+            return
         try:
-            spent = [] if self.engine is None else list(spent_of_budgets(self.engine, self._served, _unix_s()))
-            if not spent:
-                return
             if settings.store == "local":
-                raise_in_file(self._environment.sources.state / COUNTERS, spent, _unix_s)
+                seed_file(self._environment.sources.state / COUNTERS, lambda: self._spent(engine), _unix_s)
             else:
-                raise_on_server(settings, spent, _unix_s)
+                seed_server(settings, self._ledger_name, lambda: self._spent(engine), _unix_s)
         except (SQLAlchemyError, OSError, GatewayError) as error:
             self._log.warning("budgets cannot be compared with the ledger", error=type(error).__name__)
+
+    def _spent(self, engine: Engine) -> Iterator[tuple[Allowance, int]]:
+        return spent_of_budgets(engine, self._served, _unix_s())
 
     def _serve_files(self) -> None:
         try:

@@ -1,17 +1,19 @@
 """What the ledger says that budgets have spent: for counters that were lost, or begun on another machine.
 
 Counters keep what is spent through every crash of a process. When their file or their server is gone, the ledger still
-knows; raising a counter to that never lowers one that knows more. Budgets that go by an expression, or by identity
-provider, are not in the ledger's terms and begin anew.
+knows; raising a counter to that never lowers one that knows more. Only then: a budget with a new name, or shared in
+another way, begins at nothing, though the ledger knows what was spent before. Budgets that go by an expression, or by
+identity provider, are not in the ledger's terms and begin anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Engine, func, select
@@ -29,9 +31,10 @@ from gatewright.pipeline.grouping import Grouping
 from gatewright.pipeline.matching import find_dividing, is_selected
 from gatewright.store.database import reading
 from gatewright.store.memory import MemoryCounters
-from gatewright.store.shared import SharedCounters
+from gatewright.store.shared import SharedCounters, lacks_spending
 from gatewright.store.tables import EXCHANGES, FEMTO_PER_NANO, USAGE_HOURS
 
+_T = TypeVar("_T")
 _UNKNOWN = frozenset(("issuer",))
 _FROM_EXCHANGES = frozenset(("user", "key"))
 _MICRO = 1_000_000
@@ -49,27 +52,45 @@ def spent_of_budgets(engine: Engine, document: Gateway, now: float) -> Iterator[
             yield from _spent(engine, policy, policy.name, now, has_hours=not is_divided)
 
 
-def raise_in_file(path: Path, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]) -> None:
-    """Raise the counters of this machine's workers. Raises OSError.
+def seed_file(path: Path, find: Callable[[], Iterable[tuple[Allowance, int]]], now: Callable[[], float]) -> None:
+    """Raise the counters of this machine's workers, if their file was made since that was done last. Raises OSError.
 
     Attached no longer than that: the workers take a lock for each request while another process is there.
     """
+    if not lacks_spending(path):
+        return
+    spent = list(find())
     counters = SharedCounters(path, now)
     try:
         for allowance, nano in spent:
             counters.raise_settled(allowance, nano)
+        counters.note_raised()
     finally:
         counters.close()
 
 
-def raise_on_server(settings: Counters, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]) -> None:
-    """Raise the counters on the server that all machines share; what it does not take now is for the next time."""
-    asyncio.run(_raise_on_server(settings, spent, now))
-
-
-async def _raise_on_server(
-    settings: Counters, spent: Sequence[tuple[Allowance, int]], now: Callable[[], float]
+def seed_server(
+    settings: Counters, ledger: str, find: Callable[[], Iterable[tuple[Allowance, int]]], now: Callable[[], float]
 ) -> None:
+    """Raise the counters on the server that all machines share, if it was emptied since that was done last.
+
+    What it does not take now is for the next time. `ledger` names the database among those of all machines.
+    """
+    generation = asyncio.run(_on_server(settings, now, lambda counters: counters.lacking(ledger)))
+    if not generation:
+        return
+    spent = list(find())
+
+    async def raise_all(counters: Any) -> None:
+        for allowance, nano in spent:
+            if not await counters.raise_settled(allowance, nano):
+                return
+        await counters.note_raised(ledger, generation)
+
+    asyncio.run(_on_server(settings, now, raise_all))
+
+
+async def _on_server(settings: Counters, now: Callable[[], float], do: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
     # redis-py is an extra: only who counts there needs it.
     module = import_module("gatewright.store.redis_counters")
     async with asyncio.TaskGroup() as tasks:
@@ -84,9 +105,7 @@ async def _raise_on_server(
         )
         await counters.open()
         try:
-            for allowance, nano in spent:
-                if not await counters.raise_settled(allowance, nano):
-                    break
+            return await do(counters)
         finally:
             await counters.close()
 

@@ -34,10 +34,12 @@ from gatewright.store.redis_owed import PRESENT, Owed, is_gone
 from gatewright.store.redis_scripts import (
     BOOK,
     RAISE,
+    SEED,
     TAKE,
     USED,
     Booked,
     Row,
+    Script,
     Shape,
     Taken,
     parse_booked,
@@ -194,40 +196,43 @@ class RedisCounters:
 
     def used(self, allowances: Sequence[Allowance]) -> list[int] | Awaitable[list[int]]:
         """What is used and reserved of each now; while the server is away what the local adapter counts, or zeros."""
-        if not self._link.is_up:
-            return self._used_without(allowances)
-        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        return self._ask_used(allowances) if self._link.is_up else self._used_without(allowances)
+
+    async def _ask_used(self, allowances: Sequence[Allowance]) -> list[int]:
         shapes = [self._shape(allowance) for allowance in allowances]
-        arguments: list[Argument] = [render_clock(self._given_us())]
-        for shape in shapes:
-            arguments += (int(shape.kind), repr(shape.width_s))
-        call = Call(
-            USED,
-            [shape.name for shape in shapes],
-            arguments,
-            lambda answer: _answer(future, lambda: parse_used(answer)),
-            lambda: _answer(future, lambda: self._used_without(allowances)),
-        )
-        self._link.call(call)
-        return future
+        arguments = [argument for shape in shapes for argument in (int(shape.kind), repr(shape.width_s))]
+        answer = await self._ask(USED, [shape.name for shape in shapes], arguments)
+        return self._used_without(allowances) if answer is None else parse_used(answer)
 
     async def raise_settled(self, allowance: Allowance, amount: int) -> bool:
         """Let at least so much of a budget be settled: what the ledger knows, after the server lost its data.
 
         False when the server is away; then ask again when it is back.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         shape = self._shape(allowance)
-        arguments: list[Argument] = [render_clock(self._given_us()), shape.ends_at_us, amount]
-        call = Call(
-            RAISE,
-            [shape.name],
-            arguments,
-            lambda _: _answer(future, lambda: True),
-            lambda: _answer(future, lambda: False),
-        )
-        self._link.call(call)
-        return await future
+        return await self._ask(RAISE, [shape.name], [shape.ends_at_us, amount]) is not None
+
+    async def lacking(self, ledger: str, raised: str = "") -> str:
+        """The generation of the server's numbers, if budgets were not raised to this ledger since it began; empty if
+        they were, or when the server is away."""
+        self._number += 1
+        keys = [f"{{{self._prefix}}}:generation", f"{{{self._prefix}}}:raised:{ledger}"]
+        answer = await self._ask(SEED, keys, [self._mark(self._number), raised])
+        return "" if answer is None else answer.decode()
+
+    async def note_raised(self, ledger: str, generation: str) -> None:
+        """All budgets were raised in this generation. Another one that has begun meanwhile lacks them still."""
+        await self.lacking(ledger, generation)
+
+    def _ask(self, script: Script, keys: list[str], arguments: Sequence[Argument]) -> asyncio.Future[bytes | None]:
+        """What a script replies; None when the server is away."""
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: bytes | None = None) -> None:
+            _answer(future, lambda: answer)
+
+        self._link.call(Call(script, keys, [render_clock(self._given_us()), *arguments], reply, reply))
+        return future
 
     def change(self, is_up: bool, reason: str) -> None:
         """The link's word that the server went or came."""

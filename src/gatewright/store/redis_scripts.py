@@ -191,6 +191,19 @@ end
 return whole(math.max(0, missing))
 """
 )
+_SEED: Final = (
+    _READ
+    + """
+local generation = redis.call('GET', KEYS[1])
+if not generation then
+  generation = ARGV[2]
+  redis.call('SET', KEYS[1], generation)
+end
+if ARGV[3] == generation then redis.call('SET', KEYS[2], generation) end
+if redis.call('GET', KEYS[2]) == generation then return '' end
+return generation
+"""
+)
 _WORDS: Final = {
     "SLICES": SLICES,
     "CELLS": CELLS,
@@ -224,7 +237,9 @@ BOOK: Final = _script(_BOOK)
 """A replica's next batch: give back, book what was used, and take in advance. Sent again, it only repeats its reply."""
 USED: Final = _script(_USED)
 RAISE: Final = _script(_RAISE)
-SCRIPTS: Final = (TAKE, BOOK, USED, RAISE)
+SEED: Final = _script(_SEED)
+"""Which generation of the server's numbers lacks what the ledger knows; none, once that is noted."""
+SCRIPTS: Final = (TAKE, BOOK, USED, RAISE, SEED)
 
 
 class Shape(Struct, frozen=True):

@@ -19,8 +19,9 @@ Where the kernel knows no such locks, everybody is `LOCKING`, always.
 A process killed in an operation leaves each row consistent (`core.cells`); of the operation's allowances the first may
 be done and the others not, which for a reservation ends when it expires, and for a settlement is that one exchange.
 
-Pages lost in a crash of the machine make a budget too low; its settled part can be raised again from the ledger
-(`raise_settled`). A file that is no table of this version is set aside, and said so.
+A crash of the machine may take what was not written to its disk yet, which is what was counted in the last half minute.
+A file that is no table of this version is set aside, and said so. Budgets in a new file are raised to what the ledger
+says (`raise_settled`), once: `lacks_spending` tells whether that was done.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ _EVICTIONS: Final = 3
 """How often a row was given to another key: whoever remembers places must look for them again."""
 _ARRIVALS: Final = 4
 """How many processes ever attached."""
+_RAISED: Final = 5
+"""Whether budgets were raised to what the ledger says, since the file was made."""
 _SLOTS: Final = 16
 _SLOT: Final = 2
 """A slot is a mode and, for whoever looks into the file, a process id."""
@@ -133,6 +136,10 @@ class SharedCounters(CellCounters):
     def is_alone(self) -> bool:
         """Whether operations take no lock now."""
         return self._is_alone
+
+    def note_raised(self) -> None:
+        """What the ledger says was put in; the file lacks nothing any more."""
+        self._words[_RAISED] = 1
 
     def close(self) -> None:
         """Detach. Reservations that are not settled expire."""
@@ -297,6 +304,16 @@ class SharedCounters(CellCounters):
         self._words[_EVICTIONS] += 1
         self._words[place] = 0
         return place
+
+
+def lacks_spending(path: Path) -> bool:
+    """Whether budgets begin at nothing in the file, or in the one that takes its place, though the ledger may know
+    better. Attaches to nothing."""
+    try:
+        with path.open("rb") as file:
+            return not _is_table(file.fileno()) or not any(os.pread(file.fileno(), _WORD, _RAISED * _WORD))
+    except FileNotFoundError:
+        return True
 
 
 def _identify(key: str) -> bytes:

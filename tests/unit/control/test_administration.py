@@ -16,12 +16,15 @@ from gatewright.config.documents import Gateway, Selector
 from gatewright.control import administration as module
 from gatewright.control.actor import Actor
 from gatewright.control.administration import Administration, Environment, Sources
+from gatewright.control.budget_seeding import seed_file
 from gatewright.control.budgets import BudgetPolicy, Budgets
 from gatewright.control.managed_sources import budgets_file
 from gatewright.store.database import migrate, open_database
+from gatewright.store.shared import lacks_spending
 from gatewright.telemetry.log import Log
 
 LONG_S = 20.0
+BUDGET = {"filter": "budget", "name": "monthly", "config": {"usd": 1}}
 ME = Actor("ops", "admin", "api 192.0.2.7")
 
 
@@ -127,8 +130,8 @@ def test_a_database_that_cannot_be_opened_is_tried_again(world: World) -> None:
     world.wait(lambda: not administration.problem)
 
 
-def test_budgets_that_came_later_are_raised_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server of counters that lost its numbers has lost those of budgets that were added since the start."""
+def test_budgets_are_raised_only_where_their_counters_were_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those that were added since the start; and a new one begins at nothing, however often control starts."""
     raised: list[list[str | None]] = []
 
     def note(_: Any, document: Gateway, now: float) -> list[Any]:
@@ -137,9 +140,26 @@ def test_budgets_that_came_later_are_raised_too(world: World, monkeypatch: pytes
 
     monkeypatch.setattr(module, "spent_of_budgets", note)
     monkeypatch.setattr(module, "_SETTLED_S", 0.0)
+    counters = world.state / module.COUNTERS
     administration = world.begin()
-    world.wait(lambda: raised == [[]])
-    policies = [{"filter": "budget", "name": "monthly", "config": {"usd": 1}}]
-    administration.configure(msgspec.convert({"policies": policies}, Gateway))
-    administration.note_emptied()
+    world.wait(lambda: raised == [[]] and not lacks_spending(counters))
+    administration.configure(msgspec.convert({"policies": [BUDGET]}, Gateway))
+    world.running.pop().stop()
+    looked = threading.Semaphore(0)
+    monkeypatch.setattr(module, "seed_file", lambda *given: (seed_file(*given), looked.release()))
+    again = world.begin(policies=[BUDGET])
+    assert looked.acquire(timeout=LONG_S)
+    assert raised == [[]]
+    counters.unlink()
+    again.note_emptied()
     world.wait(lambda: raised == [[], ["monthly"]])
+
+
+def test_budgets_wait_until_what_the_database_keeps_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state directory that was lost has lost them, and their counters, together."""
+    served: list[int] = []
+    monkeypatch.setattr(module, "seed_file", lambda *_: served.append(world.applied._value))
+    world.keep("monthly")
+    world.begin()
+    world.wait(lambda: served)
+    assert served == [1]

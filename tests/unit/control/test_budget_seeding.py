@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from gatewright.config.documents import Gateway
-from gatewright.control.budget_seeding import spent_of_budgets
-from gatewright.core.counting import Kind
+from gatewright.control.budget_seeding import seed_file, spent_of_budgets
+from gatewright.core.counting import Allowance, Kind
 from gatewright.store.database import migrate, open_database
+from gatewright.store.shared import SharedCounters, lacks_spending
 from gatewright.store.tables import EXCHANGES, USAGE_HOURS
 
 NOW = 1_795_262_400.0  # 2026-11-21T12:00:00Z
@@ -133,3 +135,29 @@ def test_other_policies_and_wrong_ones_are_passed_over(engine: Engine) -> None:
     ]
     document = msgspec.convert({"policies": policies}, Gateway)
     assert list(spent_of_budgets(engine, document, NOW)) == []
+
+
+def test_a_file_is_raised_once_and_a_budget_that_is_new_then_begins_at_nothing(tmp_path: Path) -> None:
+    path, now = tmp_path / "counters", lambda: NOW
+    old, new = (Allowance(f"budget:{name}::total", Kind.BUDGET, 100) for name in ("old", "new"))
+    for spent in ([(old, 60)], [(old, 60), (new, 60)]):
+        seed_file(path, partial(list, spent), now)
+        counters = SharedCounters(path, now)
+        assert counters.used([old, new]) == [60, 0]
+        counters.close()
+    path.unlink()
+    seed_file(path, lambda: [(old, 60), (new, 60)], now)
+    counters = SharedCounters(path, now)
+    assert counters.used([old, new]) == [60, 60]
+    counters.close()
+
+
+def test_what_could_not_be_raised_is_for_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "counters"
+
+    def fail() -> list[Any]:
+        raise OSError("no database")
+
+    with pytest.raises(OSError, match="no database"):
+        seed_file(path, fail, lambda: NOW)
+    assert lacks_spending(path)

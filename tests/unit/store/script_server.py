@@ -8,7 +8,7 @@ from typing import Any
 from gatewright.core.cells import CELLS
 from gatewright.core.counting import SLICES, Kind
 from gatewright.store.redis_link import Call
-from gatewright.store.redis_scripts import BOOK, RAISE, TAKE, USED
+from gatewright.store.redis_scripts import BOOK, RAISE, SEED, TAKE, USED
 
 
 class ScriptServer:
@@ -20,6 +20,7 @@ class ScriptServer:
         self.settled: dict[str, int] = {}
         self.batches: dict[str, tuple[int, bytes]] = {}
         self.generation = ""
+        self.raised: dict[str, str] = {}
 
     def run(self, call: Call) -> bytes:
         now_us = int(self._now() * 1e6)
@@ -40,6 +41,11 @@ class ScriptServer:
                 missing = max(0, int(arguments[1]) - self.settled.get(call.keys[0], 0))
                 self.settled[call.keys[0]] = self.settled.get(call.keys[0], 0) + missing
                 return _render(missing)
+            case SEED.digest:
+                self.generation = self.generation or arguments[0]
+                if arguments[1] == self.generation:
+                    self.raised[call.keys[1]] = self.generation
+                return b"" if self.raised.get(call.keys[1]) == self.generation else self.generation.encode()
         raise AssertionError(call.script.digest)
 
     def total(self, key: str, kind: int, width: float) -> int:

@@ -390,6 +390,27 @@ def test_what_is_told_once() -> None:
     run(test)
 
 
+def test_a_server_that_lost_its_data_lacks_what_the_ledger_knows_until_that_is_noted() -> None:
+    async def test(replica: Replica, _: FakeClock) -> None:
+        counters, server = replica.counters, replica.server
+        first = await counters.lacking("ledger")
+        assert first == server.generation != ""
+        assert await counters.lacking("ledger") == first, "asking is not raising"
+        await counters.note_raised("ledger", first)
+        assert await counters.lacking("ledger") == ""
+        assert await counters.lacking("another") == first, "each ledger has its part"
+        server.generation = ""
+        second = await counters.lacking("ledger")
+        assert second not in ("", first)
+        server.generation = "a third"
+        await counters.note_raised("ledger", second)
+        assert await counters.lacking("ledger") == "a third", "what began while budgets were raised lacks them"
+        replica.go(False)
+        assert await counters.lacking("ledger") == ""
+
+    run(test)
+
+
 def test_another_period_is_another_counter() -> None:
     async def test(replica: Replica, _: FakeClock) -> None:
         await replica.grant([SLIDING], [10])

@@ -12,7 +12,7 @@ import pytest
 from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.grant import Grant
 from gatewright.store import shared
-from gatewright.store.shared import SharedCounters
+from gatewright.store.shared import SharedCounters, lacks_spending
 from gatewright.testing.clock import FakeClock
 
 BUDGET = Allowance("b", Kind.BUDGET, 10)
@@ -232,6 +232,18 @@ def test_the_ledger_raises_a_budget_in_the_file(fleet: Fleet) -> None:
     assert first.raise_settled(BUDGET, 6)
     fleet.detach(first)
     assert fleet.attach().used([BUDGET]) == [6]
+
+
+def test_a_new_file_lacks_what_the_ledger_knows_until_that_is_noted(fleet: Fleet) -> None:
+    assert lacks_spending(fleet.path), "there is none"
+    counters = fleet.attach()
+    use(counters, BUDGET)
+    assert lacks_spending(fleet.path)
+    counters.note_raised()
+    fleet.kill(counters)
+    assert not lacks_spending(fleet.path)
+    fleet.path.write_bytes(b"not a table")
+    assert lacks_spending(fleet.path)
 
 
 def test_too_many_processes_are_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
