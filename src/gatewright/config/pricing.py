@@ -75,6 +75,8 @@ class Pricing(Struct, frozen=True):
             for other in levels[1:]:
                 if usage.input_total > other.above_input_tokens:
                     level = other
+        if usage.uncounted:
+            return _flat_cost(level)
         cost = _main_cost(usage, level)
         if cost is None or not usage.web_searches:
             return cost
@@ -101,6 +103,11 @@ def _main_cost(usage: Usage, level: _Level) -> int | None:
     ):
         if count is not None and price is not None:
             return int(count * price) + (level.request or 0)
+    return _flat_cost(level)
+
+
+def _flat_cost(level: _Level) -> int | None:
+    """What a request costs however much it used; None where that is not known."""
     if level.request is not None and level.input is None and level.output is None:
         return level.request
     return 0 if _is_free(level) else None

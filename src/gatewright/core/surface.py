@@ -115,6 +115,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """The member of a request that says which of the vendor's services it is for, `flex` or `priority` among them;
     empty where none can be asked for. What asks for one of them is translated with it to every dialect that has such a
     member, and to no other."""
+    deferring_member: str = ""
+    """The member of a request that, when true, has it answered later, out of the gateway's sight; empty where none can
+    be. No other dialect is asked by it."""
     request_headers: Headers = ()
     """Headers every request of this API needs, unless the client's own value for one is forwarded."""
     has_streams: bool = True

@@ -49,6 +49,8 @@ class Usage:
     """The price list of the service that answered (`prices`, `flex`, …), where the answer tells which it was."""
     estimated: bool
     """True when the provider reported nothing and the numbers are the gateway's own count."""
+    uncounted: bool
+    """True when more was used than the numbers tell, and nobody knows how much: what it cost is not known then."""
 
     # By hand, because the one that `dataclass` makes is not compiled: there is a Usage for every answer.
     def __init__(
@@ -73,6 +75,7 @@ class Usage:
         web_searches: int = 0,
         service: str = "",
         estimated: bool = False,
+        uncounted: bool = False,
     ) -> None:
         self.input_total = input_total
         self.input_cached_read = input_cached_read
@@ -93,6 +96,7 @@ class Usage:
         self.web_searches = web_searches
         self.service = service
         self.estimated = estimated
+        self.uncounted = uncounted
 
     @property
     def fresh_audio(self) -> int:
@@ -107,7 +111,7 @@ class Usage:
     @property
     def is_text(self) -> bool:
         """Whether it is nothing but plain tokens: none cached, none of thought, of sound or of pictures, and nothing
-        that is billed by another measure."""
+        that is billed by another measure, or not known."""
         return (
             self.input_cached_read == 0
             and self.input_cache_write == 0
@@ -121,6 +125,7 @@ class Usage:
             and self.images is None
             and self.characters is None
             and self.web_searches == 0
+            and not self.uncounted
         )
 
 

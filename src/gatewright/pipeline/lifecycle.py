@@ -19,7 +19,7 @@ from gatewright.core.usage import Usage, service_in
 from gatewright.pipeline.attempts import OpenStream, Send, run_attempts
 from gatewright.pipeline.chain import Chain
 from gatewright.pipeline.identify import identify, read_user
-from gatewright.pipeline.missing_usage import fill_usage
+from gatewright.pipeline.missing_usage import asks_later, fill_usage
 from gatewright.pipeline.passing import read_model
 from gatewright.pipeline.reserving import reserve, settle_grant
 from gatewright.pipeline.snapshot import Snapshot
@@ -83,6 +83,8 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     if chain.on_authorize and (reply := await _run_hooks(x, chain, chain.on_authorize, ports)) is not None:
         return reply
     if chain.on_reserve:
+        if dialect.deferring_member in x.fields:
+            _check_deferring(x, dialect, ports)
         await STAGE
         target = await reserve(x, ports, target)
     if chain.on_request and (reply := await _run_hooks(x, chain, chain.on_request, ports)) is not None:
@@ -90,6 +92,24 @@ async def open_exchange(x: Exchange, dialect: Dialect, ports: Ports, send: Send)
     x.target = target
     await STAGE
     return await run_attempts(x, dialect, ports, send)
+
+
+def _check_deferring(x: Exchange, dialect: Dialect, ports: Ports) -> None:
+    """Refuse what would be answered, and charged, where no limit or budget sees it."""
+    model: PublishedModel = x.model
+    chain: Chain = x.chain
+    if not asks_later(x, dialect, model.in_use()):
+        return
+    plan = chain.plan(x, ports.wall)
+    if plan is not None and plan.counts_output:
+        member = dialect.deferring_member
+        raise GatewayError(
+            Kind.UNSUPPORTED_FEATURE,
+            f"`{member}` cannot be used here: what is answered later would be counted by no token limit and no budget,"
+            f" and these apply to the model `{x.published_model}`. Send `{member}: false`, with `stream: true` where"
+            " the answer takes long.",
+            param=member,
+        )
 
 
 async def _run_hooks(x: Exchange, chain: Chain, hooks: tuple[Any, ...], ports: Ports) -> Reply | None:

@@ -6,6 +6,7 @@ a stream from its events and bytes, of a whole answer from its text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Final
@@ -16,6 +17,7 @@ from gatewright.core.exchange import Exchange
 from gatewright.core.surface import Dialect
 from gatewright.core.usage import Usage
 from gatewright.pipeline.estimates import estimate_input
+from gatewright.pipeline.targets import BoundTarget
 from gatewright.translate.counting import estimate_tokens
 
 BYTES_PER_COUNTED: Final = 4
@@ -27,6 +29,8 @@ _STRIDE_BYTES: Final = 1_536
 """Then one block in so many bytes: five to fifteen events."""
 _CHARGED: Final = frozenset((Kind.DISCONNECTED, Kind.UPSTREAM_CUT, Kind.QUOTA_EXCEEDED, Kind.GUARDRAIL_BLOCKED))
 """Ends of an exchange behind which the provider charges for what it made, whether or not any of it came."""
+
+_NOT_LATER: Final = (b"false", b"null")
 
 
 def look_at(x: Exchange, block: bytes) -> None:
@@ -59,6 +63,16 @@ def stream_tokens(x: Exchange) -> int:
     return ceil(count * x.bytes_out / looked_at)
 
 
+def asks_later(x: Exchange, dialect: Dialect, targets: Sequence[BoundTarget]) -> bool:
+    """Whether the request has itself answered later, out of sight, if one of these targets gets it."""
+    member = dialect.deferring_member
+    asked = x.fields.get(member) if member else None
+    if asked is None or bytes(asked) in _NOT_LATER:
+        return False
+    routes = [target.routes.get(dialect.name) for target in targets]
+    return any([route is not None and route.is_identity for route in routes])
+
+
 def fill_usage(x: Exchange) -> None:
     """Give the exchange a usage if it must have used something that nobody reported. Call once, at its end."""
     dialect: Dialect | None = x.dialect
@@ -82,7 +96,9 @@ def fill_usage(x: Exchange) -> None:
     input_tokens = usage.input_total if usage is not None and usage.input_total else _count_input(x, dialect)
     output_tokens = 0 if dialect.family == "embeddings" else _count_output(x, usage)
     known = usage or Usage()
-    x.usage = replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True)
+    # What is answered later is charged later, and nobody will tell of it.
+    is_later = asks_later(x, dialect, (x.target,))
+    x.usage = replace(known, input_total=input_tokens, output_total=output_tokens, estimated=True, uncounted=is_later)
 
 
 def _fill_units(x: Exchange, dialect: Dialect) -> None:

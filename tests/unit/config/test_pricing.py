@@ -100,6 +100,22 @@ def test_an_unknown_price_is_not_free(prices: Prices, usage: Usage) -> None:
     assert pricing(prices).cost(usage) is None
 
 
+@pytest.mark.parametrize(
+    ("prices", "dollars"),
+    [
+        (Prices(input="2", output="8"), None),
+        (Prices(input="2", output="8", request="0.01"), None),
+        (Prices(input_audio_hour="0.36"), None),
+        # What costs the same however much it is.
+        (Prices(request="0.01"), "0.01"),
+        (Prices(input="0", output="0"), "0"),
+    ],
+)
+def test_what_nobody_counted_has_no_known_cost(prices: Prices, dollars: str | None) -> None:
+    usage = Usage(input_total=5, estimated=True, uncounted=True)
+    assert usd(pricing(prices).cost(usage)) == (None if dollars is None else Decimal(dollars))
+
+
 def test_a_model_without_prices_has_none() -> None:
     assert compile_pricing(ModelFacts()) is None
 

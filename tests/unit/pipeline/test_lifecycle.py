@@ -17,11 +17,15 @@ from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
 from gatewright.core.usage import Usage
 from gatewright.dialects.openai import CHAT, COMPLETIONS, EMBEDDINGS
+from gatewright.dialects.openai.responses import RESPONSES
+from gatewright.filters.budget import BUDGET
+from gatewright.filters.rate_limit import RATE_LIMIT
 from gatewright.pipeline.attempts import OpenStream
 from gatewright.pipeline.build import build_snapshot
 from gatewright.pipeline.filters import Filter
 from gatewright.pipeline.lifecycle import open_exchange, settle
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
+from gatewright.pipeline.snapshot import Snapshot
 from gatewright.testing.gateway import key_hash
 
 BODY = b'{"model": "m", "messages": []}'
@@ -377,6 +381,19 @@ def test_the_service_that_answered_is_charged(asked: str | None, served: str, co
     assert x.cost_femto_usd == cost
 
 
+def snapshot_of(world: World, spoken: str, config: dict[str, Any], unsupported: tuple[str, ...] = ()) -> Snapshot:
+    """A gateway before hosts that speak one dialect, without some of its members."""
+
+    def build_speaking(name: str, config: HostConfig) -> Upstream:
+        traits = Traits(unsupported=frozenset(unsupported))
+        paths = {spoken: "/{model}"}
+        return build_upstream(name, config, url=config.url or "", paths=paths, credential=None, traits=traits)
+
+    host: ProviderType[Any] = ProviderType("host", HostConfig, build_speaking, "A host.")
+    gateway = msgspec.convert(config, Gateway)
+    return build_snapshot(gateway, version=1, providers=[host], filters=[BUDGET, RATE_LIMIT], ports=world.ports)
+
+
 @pytest.mark.parametrize(
     ("client", "spoken", "unsupported", "asked", "cost"),
     [
@@ -396,15 +413,8 @@ def test_the_service_that_answered_is_charged(asked: str | None, served: str, co
 def test_an_answer_that_names_no_service_is_charged_by_the_one_that_was_asked_for(
     client: Dialect, spoken: str, unsupported: tuple[str, ...], asked: bytes, cost: int
 ) -> None:
-    def build_speaking(name: str, config: HostConfig) -> Upstream:
-        traits = Traits(unsupported=frozenset(unsupported))
-        paths = {spoken: "/{model}"}
-        return build_upstream(name, config, url=config.url or "", paths=paths, credential=None, traits=traits)
-
     world = World()
-    gateway = msgspec.convert(document(catalogue=PRICED), Gateway)
-    host: ProviderType[Any] = ProviderType("host", HostConfig, build_speaking, "A host.")
-    snapshot = build_snapshot(gateway, version=1, providers=[host], filters=(), ports=world.ports)
+    snapshot = snapshot_of(world, spoken, document(catalogue=PRICED), unsupported=unsupported)
     x = world.exchange(
         snapshot, b'{"model": "m", "messages": [{"role": "user", "content": "a"}], "prompt": "a", %b}' % asked
     )
@@ -415,3 +425,78 @@ def test_an_answer_that_names_no_service_is_charged_by_the_one_that_was_asked_fo
     x.usage, x.is_complete = Usage(input_total=100, output_total=10), True
     settle(x, world.ports)
     assert x.cost_femto_usd == cost
+
+
+# -- what is answered later -------------------------------------------------------------------------------------------
+
+SPEND: dict[str, Any] = {"filter": "budget", "name": "b", "config": {"usd": 1.0, "unpriced": "allow"}}
+SOFT: dict[str, Any] = {"filter": "budget", "name": "b", "config": {"usd": 1.0, "soft": True}}
+TOKENS: dict[str, Any] = {"filter": "rate_limit", "config": {"tokens": 1_000, "per": "minute"}}
+OUTPUT: dict[str, Any] = {"filter": "rate_limit", "config": {"output_tokens": 1_000, "per": "minute"}}
+REQUESTS: dict[str, Any] = {"filter": "rate_limit", "config": {"requests": 10, "per": "minute"}}
+QUEUED = b'{"id":"resp_1","object":"response","status":"queued","background":true,"output":[],"usage":null}'
+
+
+def ask_later(policy: dict[str, Any] | None, client: Dialect, spoken: str, asked: bytes) -> tuple[World, Exchange]:
+    world = World(*[0.0] * 9)
+    world.ports = msgspec.structs.replace(world.ports, wall=world.clock)
+    config = document(catalogue=PRICED, policies=[] if policy is None else [policy])
+    x = world.exchange(snapshot_of(world, spoken, config), b'{"model":"m","input":"a","messages":[],%b}' % asked)
+    x.dialect = client
+    world.script = [Answer(body=QUEUED)]
+    return world, x
+
+
+@pytest.mark.parametrize("policy", [SPEND, SOFT, TOKENS, OUTPUT])
+@pytest.mark.parametrize(
+    ("client", "spoken", "asked"),
+    [
+        (RESPONSES, "openai.responses", b'"background":true'),
+        (RESPONSES, "openai.responses", b'"background":true,"stream":true'),
+        (RESPONSES, "openai.responses", b'"background":1'),
+        (CHAT, "openai.chat", b'"deferred":true'),
+    ],
+)
+def test_no_token_limit_and_no_budget_is_evaded_by_an_answer_that_comes_later(
+    policy: dict[str, Any], client: Dialect, spoken: str, asked: bytes
+) -> None:
+    world, x = ask_later(policy, client, spoken, asked)
+    error = refusal(world, x, client)
+    assert (error.kind, error.param) == (Kind.UNSUPPORTED_FEATURE, client.deferring_member)
+    assert f"Send `{error.param}: false`" in error.message
+    assert world.sent == []
+    assert x.grant is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "client", "spoken", "asked"),
+    [
+        (SPEND, RESPONSES, "openai.responses", b'"background":false'),
+        (SPEND, RESPONSES, "openai.responses", b'"background":null'),
+        (SPEND, RESPONSES, "openai.responses", b'"deferred":true'),
+        (SPEND, COMPLETIONS, "openai.completions", b'"":true'),
+        # Nothing that is known at the end alone is counted.
+        (REQUESTS, RESPONSES, "openai.responses", b'"background":true'),
+        (None, RESPONSES, "openai.responses", b'"background":true'),
+    ],
+)
+def test_what_is_counted_in_time_goes_through(
+    policy: dict[str, Any] | None, client: Dialect, spoken: str, asked: bytes
+) -> None:
+    world, x = ask_later(policy, client, spoken, asked)
+    opened(world, x, client)
+    assert len(world.sent) == 1
+
+
+def test_a_translation_that_leaves_the_member_out_is_answered_at_once() -> None:
+    world, x = ask_later(SPEND, CHAT, "openai.responses", b'"deferred":true')
+    opened(world, x)
+    assert b"deferred" not in world.sent[0][1]
+
+
+def test_what_is_answered_later_has_no_known_cost() -> None:
+    world, x = ask_later(None, RESPONSES, "openai.responses", b'"background":true')
+    opened(world, x, RESPONSES)
+    settle(x, world.ports)
+    assert x.usage is not None
+    assert (x.usage.estimated, x.usage.uncounted, x.cost_femto_usd) == (True, True, None)

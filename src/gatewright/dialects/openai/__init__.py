@@ -26,6 +26,7 @@ def _dialect(
     chat: ChatCodec | None,
     embeddings: EmbeddingCodec | None,
     service_member: str = "",
+    deferring_member: str = "",
 ) -> Dialect:
     streams = chat is not None
     return Dialect(
@@ -49,6 +50,7 @@ def _dialect(
         done_event=b"data: [DONE]" if streams else b"",
         forwarded_headers=_HEADERS,
         service_member=service_member,
+        deferring_member=deferring_member,
         streamed_text=_TEXT,
     )
 
@@ -61,6 +63,8 @@ CHAT: Final = _dialect(
     chat=CHAT_CODEC,
     embeddings=None,
     service_member="service_tier",
+    # xAI's (docs.x.ai/docs/guides/deferred-chat-completions).
+    deferring_member="deferred",
 )
 COMPLETIONS: Final = _dialect(
     "openai.completions",

@@ -36,6 +36,7 @@ RESPONSES: Final = Dialect(
     read_usage=read_usage,
     model_paths=(("model",), ("response", "model")),
     service_member="service_tier",
+    deferring_member="background",
     streamed_text=text_members("delta"),
     forwarded_headers=frozenset((b"openai-beta", b"x-client-request-id", b"traceparent", b"tracestate")),
 )
