@@ -72,8 +72,10 @@ class Budget(Filter):
         self._window = Window("", 0.0, float("-inf"))
 
     def on_reserve(self, x: Exchange) -> Claims:
-        if self._wall() >= self._window.ends_at:
-            self._window = window_at(self._config.per, self._wall())
+        now = self._wall()
+        # Before its beginning, too: a clock that was ahead for a moment must not leave its window behind.
+        if not self._window.begins_at <= now < self._window.ends_at:
+            self._window = window_at(self._config.per, now)
             self._claims.clear()
         who = x.consumer.path if self._is_consumer else self._grouping.name(x)
         return self._claims.get(who) or self._make(who)

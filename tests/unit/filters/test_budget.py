@@ -100,6 +100,17 @@ def test_the_refusal_says_how_much_the_budget_is(usd: float, shown: str) -> None
     assert told == f"The budget `team money` of {shown} in all is used up."
 
 
+@pytest.mark.parametrize("per", ["day", "week", "month", "total"])
+def test_a_clock_that_was_ahead_leaves_no_window_behind(per: str) -> None:
+    world = World()
+    budget = world.budget(per=per)
+    before = budget.on_reserve(exchange()).claims[0].allowance.key
+    world.wall += 40 * DAY
+    assert (budget.on_reserve(exchange()).claims[0].allowance.key == before) == (per == "total")
+    world.wall -= 40 * DAY
+    assert budget.on_reserve(exchange()).claims[0].allowance.key == before
+
+
 def test_shortly_before_the_window_ends_it_is_worth_waiting() -> None:
     world = World()
     world.wall += 12 * HOUR - 60
