@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +15,16 @@ from gatewright.cli.database import Config, Json, State, opened
 from gatewright.cli.exits import Exit, Failure
 from gatewright.cli.output import is_terminal, print_json, print_note
 from gatewright.cli.tables import print_table
-from gatewright.config.wording import listing
-from gatewright.control.provider_usage import CSV_COLUMNS, READERS, Statement, UnreadableExport, guess_format
-from gatewright.control.reconciliation import Difference, Reconciliation, Scope, Tolerance
+from gatewright.config.wording import listing, shortened, suggestion
+from gatewright.control.provider_usage import (
+    CSV_COLUMNS,
+    READERS,
+    Quantity,
+    Statement,
+    UnreadableExport,
+    guess_format,
+)
+from gatewright.control.reconciliation import Difference, Reconciliation, Scope, Tolerance, known_providers
 from gatewright.control.reconciliation import reconcile as reconcile_statements
 
 _NUMBERS: Final = ("OURS", "THEIRS", "DIFFERENCE", "PERCENT")
@@ -63,8 +71,9 @@ def reconcile(
         gatewright usage reconcile usage.json --provider claude --tolerance 0.1 --json
     """
     allowed = Tolerance(percent=_decimal("--tolerance", tolerance), usd=_decimal("--tolerance-usd", tolerance_usd))
-    statements = [_read(file, shape, _mapping(columns)) for file in files]
+    statements = [statement for file in files for statement in _read(file, shape, _mapping(columns))]
     with opened(config, state) as engine:
+        _check_provider(provider, known_providers(engine))
         found = reconcile_statements(engine, provider, statements, allowed)
     if json:
         print_json(_document(found))
@@ -73,7 +82,7 @@ def reconcile(
     raise typer.Exit(Exit.OK if found.has_agreed else Exit.FAILURE)
 
 
-def _read(file: Path, shape: ExportFormat, columns: dict[str, str]) -> Statement:
+def _read(file: Path, shape: ExportFormat, columns: dict[str, str]) -> list[Statement]:
     try:
         data = file.read_bytes()
         name = guess_format(data) if shape is ExportFormat.AUTO else shape.value
@@ -83,6 +92,13 @@ def _read(file: Path, shape: ExportFormat, columns: dict[str, str]) -> Statement
     except UnreadableExport as error:
         hint = "name its format with --format, and the columns of a CSV file with --columns"
         raise Failure(f"{file}: {error}", code=Exit.USAGE, hint=hint) from None
+
+
+def _check_provider(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        near = suggestion(name, known)
+        hint = f"did you mean `{near}`?" if near else f"it has {listing(sorted(known)) or 'nothing at all yet'}"
+        raise Failure(f"the ledger has nothing of a provider `{shortened(name)}`", code=Exit.USAGE, hint=hint)
 
 
 def _mapping(text: str) -> dict[str, str]:
@@ -119,8 +135,12 @@ def _print(found: Reconciliation, shown: Sequence[Difference]) -> None:
         print_note(f"~ {estimated:,} attempts were counted by the gateway itself: the provider told nothing then.")
     if unpriced:
         print_note(f"≥ {unpriced:,} attempts have no known price: our cost lacks them.")
+    days = (date.fromisoformat(found.last_day) - date.fromisoformat(found.first_day)).days + 1
+    for quantity, compared in found.days.items():
+        if compared < days:
+            print_note(f"{_words(quantity)}: {compared} of the {days} days are compared; no file has it of the others.")
     if found.is_cut:
-        print_note("The last file says that there are more pages; the days at its end may lack some of theirs.")
+        print_note("A page says that there is another behind it, which no file has: what it states is missing here.")
 
 
 def _verdict(found: Reconciliation) -> str:
@@ -130,6 +150,8 @@ def _verdict(found: Reconciliation) -> str:
         return f"{beyond} of {all_of} numbers of {found.provider} differ, {days}."
     if not found.has_agreed:
         return f"Each of the {all_of} numbers of {found.provider} is within the tolerance, their total is not, {days}."
+    if not all_of:
+        return f"Neither the ledger nor the files have anything of {found.provider}, {days}."
     if all_of == 1:
         return f"The one number of {found.provider} agrees, {days}."
     return f"All {all_of} numbers of {found.provider} agree, {days}."
@@ -140,13 +162,17 @@ def _cells(each: Difference) -> list[str]:
     return [
         each.day or "total",
         model if each.day else "",
-        each.quantity.replace("_", " ").replace("usd", "USD"),
+        _words(each.quantity),
         _number(each, each.ours),
         _number(each, each.theirs),
         _number(each, each.difference, sign="+"),
         "only ours" if each.percent is None and each.ours else f"{each.percent or 0:+.2f}%",
         "differs" if each.is_beyond else "",
     ]
+
+
+def _words(quantity: Quantity) -> str:
+    return quantity.replace("_", " ").replace("usd", "USD")
 
 
 def _number(each: Difference, value: Decimal, sign: str = "") -> str:
@@ -160,6 +186,7 @@ def _document(found: Reconciliation) -> dict[str, object]:
         "first_day": found.first_day,
         "last_day": found.last_day,
         "agrees": found.has_agreed,
+        "days": found.days,
         "is_cut": found.is_cut,
         "differences": [_plain(each) for each in found.differences],
         "totals": [_plain(each) for each in found.totals],

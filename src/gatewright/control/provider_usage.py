@@ -6,7 +6,8 @@
   are in cents (https://platform.claude.com/docs/en/api/admin/cost_report).
 - A CSV file of any other, with the names of its columns.
 
-JSON is read as one page, as a list of pages, or as one page per line. Days are UTC, as the vendors' are.
+JSON is read as one page, as a list of pages, or as one page per line; each page is a statement of its own, for the next
+may be of another export. Days are UTC, as the vendors' are.
 """
 
 from __future__ import annotations
@@ -14,19 +15,28 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 CSV_COLUMNS: Final = ("day", "model", "input_tokens", "output_tokens", "cost_usd")
 """What a CSV file may have, by the names that are looked for when nothing else is said."""
+Quantity = Literal["input_tokens", "output_tokens", "cost_usd"]
+QUANTITIES: Final[tuple[Quantity, ...]] = ("input_tokens", "output_tokens", "cost_usd")
+"""What a line may state."""
 _CENTS: Final = 100
 _LONGEST_SHOWN: Final = 60
-_MONEY: Final = re.compile(r"[$,\s]|USD", re.IGNORECASE)
+_MONEY: Final = re.compile(r"[$\s]|USD", re.IGNORECASE)
+_IN_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
+_YEARS: Final = range(2000, 3000)
+_MOMENT: Final = timedelta(seconds=1)
+"""The least that a page covers, should its buckets end where they begin."""
+_DAY_DIGITS, _SECONDS_DIGITS = 8, 10
+"""Of `20261101`, and of Unix seconds since 2001; other numbers are no day."""
 
 PageT = TypeVar("PageT")
 
@@ -47,55 +57,38 @@ class Stated(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """What one file says."""
+    """What one file or page says."""
 
     lines: list[Stated]
-    first_day: date
-    last_day: date
-    """The days it covers, those without usage included."""
+    begin: datetime
+    end: datetime
+    """The time it covers, in UTC, days without usage included."""
     is_cut: bool = False
-    """Whether it ends with a page behind which there is another."""
+    """Whether there is another page behind it, from its end on."""
+
+    @property
+    def days(self) -> list[date]:
+        """The days it covers."""
+        first, last = self.begin.date(), (self.end - datetime.resolution).date()
+        return [first + timedelta(days=day) for day in range((last - first).days + 1)]
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        """What its lines are about; empty for one without lines, which does not say what it would be about."""
+        return frozenset(name for name in QUANTITIES if any(getattr(line, name) is not None for line in self.lines))
 
 
-def read_openai(data: bytes, _: Mapping[str, str]) -> Statement:
+def read_openai(data: bytes, _: Mapping[str, str]) -> list[Statement]:
     """Pages of `/v1/organization/usage/…` or `/v1/organization/costs`, grouped by model or by line item."""
-    pages = _pages(data, _openai_page, _openai_pages)
-    lines, days = [], []
-    for bucket in (bucket for page in pages for bucket in page.data):
-        day = _utc_day(bucket.start_time)
-        days += [day, _utc_day(max(bucket.start_time, bucket.end_time - 1))]
-        for result in bucket.results:
-            if result.amount is not None:
-                _check_currency(result.amount.currency)
-                # A line item is the model and what of it: `gpt-4.1-2025-04-14, input`.
-                model = result.line_item and result.line_item.partition(", ")[0]
-                lines.append(Stated(day, model, cost_usd=result.amount.value))
-            else:
-                lines.append(Stated(day, result.model, result.input_tokens or 0, result.output_tokens or 0))
-    return _statement(lines, days, is_cut=bool(pages) and pages[-1].has_more)
+    return _statements(map(_read_openai_page, _pages(data, _openai_page, _openai_pages)))
 
 
-def read_anthropic(data: bytes, _: Mapping[str, str]) -> Statement:
+def read_anthropic(data: bytes, _: Mapping[str, str]) -> list[Statement]:
     """Pages of `/v1/organizations/usage_report/messages` by model, or of `…/cost_report` by description."""
-    pages = _pages(data, _anthropic_page, _anthropic_pages)
-    lines, days = [], []
-    for bucket in (bucket for page in pages for bucket in page.data):
-        day = bucket.starting_at.astimezone(UTC).date()
-        days += [day, (bucket.ending_at - timedelta(seconds=1)).astimezone(UTC).date()]
-        for result in bucket.results:
-            if result.amount is not None:
-                _check_currency(result.currency)
-                lines.append(Stated(day, result.model, cost_usd=result.amount / _CENTS))
-            else:
-                written = (
-                    result.cache_creation.ephemeral_5m_input_tokens + result.cache_creation.ephemeral_1h_input_tokens
-                )
-                taken = result.uncached_input_tokens + result.cache_read_input_tokens + written
-                lines.append(Stated(day, result.model, taken, result.output_tokens))
-    return _statement(lines, days, is_cut=bool(pages) and pages[-1].has_more)
+    return _statements(map(_read_anthropic_page, _pages(data, _anthropic_page, _anthropic_pages)))
 
 
-def read_csv(data: bytes, columns: Mapping[str, str]) -> Statement:
+def read_csv(data: bytes, columns: Mapping[str, str]) -> list[Statement]:
     """A CSV file with a header. `columns` gives the file's own names for those of `CSV_COLUMNS`; a day is needed, and
     tokens or cost."""
     try:
@@ -116,10 +109,11 @@ def read_csv(data: bytes, columns: Mapping[str, str]) -> Statement:
         ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UnreadableExport(f"no CSV file: {error}") from None
-    return _statement(lines, [line.day for line in lines])
+    begins = [datetime.combine(line.day, time(), UTC) for line in lines]
+    return _statements([(lines, [(begin, begin + timedelta(days=1)) for begin in begins], False)])
 
 
-READERS: Final[dict[str, Callable[[bytes, Mapping[str, str]], Statement]]] = {
+READERS: Final[dict[str, Callable[[bytes, Mapping[str, str]], list[Statement]]]] = {
     "openai": read_openai,
     "anthropic": read_anthropic,
     "csv": read_csv,
@@ -187,6 +181,9 @@ class _AnthropicPage(Struct):
     has_more: bool = False
 
 
+_Page = tuple[list[Stated], list[tuple[datetime, datetime]], bool]
+"""Its lines, the begin and end of its buckets, and whether there is another page."""
+
 _openai_page: Final = msgspec.json.Decoder(_OpenaiPage)
 _openai_pages: Final = msgspec.json.Decoder(list[_OpenaiPage])
 _anthropic_page: Final = msgspec.json.Decoder(_AnthropicPage)
@@ -207,20 +204,69 @@ def _pages(data: bytes, one: msgspec.json.Decoder[PageT], many: msgspec.json.Dec
         raise UnreadableExport(f"no export of this format: {error}") from None
 
 
+def _read_openai_page(page: _OpenaiPage) -> _Page:
+    lines, buckets = [], []
+    for bucket in page.data:
+        begin = _utc(_of_seconds(bucket.start_time))
+        day = begin.date()
+        buckets.append((begin, _utc(_of_seconds(bucket.end_time))))
+        for result in bucket.results:
+            if result.amount is not None:
+                _check_currency(result.amount.currency)
+                # A line item is the model and what of it: `gpt-4.1-2025-04-14, input`.
+                model = result.line_item and result.line_item.partition(", ")[0]
+                lines.append(Stated(day, model, cost_usd=result.amount.value))
+            else:
+                lines.append(Stated(day, result.model, result.input_tokens or 0, result.output_tokens or 0))
+    return lines, buckets, page.has_more
+
+
+def _read_anthropic_page(page: _AnthropicPage) -> _Page:
+    lines, buckets = [], []
+    for bucket in page.data:
+        begin = _utc(bucket.starting_at)
+        day = begin.date()
+        buckets.append((begin, _utc(bucket.ending_at)))
+        for result in bucket.results:
+            if result.amount is not None:
+                _check_currency(result.currency)
+                lines.append(Stated(day, result.model, cost_usd=result.amount / _CENTS))
+            else:
+                written = (
+                    result.cache_creation.ephemeral_5m_input_tokens + result.cache_creation.ephemeral_1h_input_tokens
+                )
+                taken = result.uncached_input_tokens + result.cache_read_input_tokens + written
+                lines.append(Stated(day, result.model, taken, result.output_tokens))
+    return lines, buckets, page.has_more
+
+
 # -- small parts ------------------------------------------------------------------------------------------------------
 
 
-def _statement(lines: list[Stated], days: list[date], *, is_cut: bool = False) -> Statement:
-    if not days:
+def _statements(pages: Iterable[_Page]) -> list[Statement]:
+    found: list[Statement] = []
+    for lines, buckets, is_cut in pages:
+        if buckets:
+            begin = min(begin for begin, _ in buckets)
+            found.append(Statement(lines, begin, max(begin + _MOMENT, *(end for _, end in buckets)), is_cut))
+        elif found:
+            found[-1] = msgspec.structs.replace(found[-1], is_cut=is_cut)
+    if not found:
         raise UnreadableExport("there is no day in it")
-    return Statement(lines, min(days), max(days), is_cut)
+    return found
 
 
-def _utc_day(second: int) -> date:
+def _of_seconds(second: int) -> datetime:
     try:
-        return datetime.fromtimestamp(second, UTC).date()
+        return datetime.fromtimestamp(second, UTC)
     except (OverflowError, ValueError, OSError):
         raise UnreadableExport(f"{second} is no time") from None
+
+
+def _utc(at: datetime) -> datetime:
+    if at.year not in _YEARS:
+        raise UnreadableExport(f"{at.isoformat()} is no time of a bill")
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _check_currency(name: str) -> None:
@@ -233,7 +279,7 @@ def _csv_line(row: dict[str, str], number: int) -> Stated:
         text = row.get(name, "").strip()
         try:
             return parse(text) if text else None
-        except (ValueError, InvalidOperation):
+        except (ValueError, InvalidOperation, UnreadableExport):
             raise UnreadableExport(f"line {number}: {name} is {text[:_LONGEST_SHOWN]!r}") from None
 
     return Stated(
@@ -246,14 +292,16 @@ def _csv_line(row: dict[str, str], number: int) -> Stated:
 
 
 def _csv_day(text: str) -> date:
-    if text.isdecimal():
-        return _utc_day(int(text))
-    at = datetime.fromisoformat(text)
-    return (at if at.tzinfo is None else at.astimezone(UTC)).date()
+    if not text.isdecimal() or len(text) == _DAY_DIGITS:
+        return _utc(datetime.fromisoformat(text)).date()
+    if len(text) != _SECONDS_DIGITS:
+        raise ValueError(text)
+    return _utc(_of_seconds(int(text))).date()
 
 
 def _csv_number(text: str) -> Decimal:
-    number = Decimal(text)
+    """A number with a decimal point. Commas only divide thousands: who writes decimals with them is not misread."""
+    number = Decimal(text.replace(",", "") if _IN_THOUSANDS.fullmatch(text) else text)
     if not number.is_finite():
         raise ValueError(text)
     return number
@@ -261,7 +309,7 @@ def _csv_number(text: str) -> Decimal:
 
 def _csv_count(text: str) -> int:
     """A whole number; exports of spreadsheets write `1,200` and `1200.0`."""
-    number = _csv_number(text.replace(",", ""))
+    number = _csv_number(text)
     if number != number.to_integral_value():
         raise ValueError(text)
     return int(number)

@@ -2,7 +2,8 @@
 
 Both sides are added up by day (UTC) and model before they are compared. A vendor bills a dated model
 (`gpt-4.1-2025-04-14`) under its date also where it was called without (`gpt-4.1`), so dates at the end of a name do not
-count. A statement that names no model is compared with everything the provider did that day.
+count. A statement that names no model is compared with everything the provider did that day. Days are compared in what
+the statements say about them: three days of costs beside ten of tokens leave seven without a comparison of costs.
 
 A statement by model may have lines without one: Anthropic's cost report bills web searches so, which the ledger has in
 the cost of the model that made them. There is nothing to hold such a line against by itself; it counts in the total,
@@ -13,22 +14,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from gatewright.control.provider_usage import Statement
+from gatewright.control.provider_usage import QUANTITIES, Quantity, Statement
 from gatewright.control.usage import UsageQuery, report_usage
+from gatewright.store.database import reading
+from gatewright.store.tables import USAGE_DAYS
 
 NO_MODEL: Final = ""
 """In place of a model's name: all models of a day together, or what a statement by model has under none."""
 Scope = Literal["model", "every_model", "no_model"]
-Quantity = Literal["input_tokens", "output_tokens", "cost_usd"]
-QUANTITIES: Final[tuple[Quantity, ...]] = ("input_tokens", "output_tokens", "cost_usd")
 
 _DATE: Final = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)$", re.ASCII)
 _HUNDRED: Final = 100
@@ -81,8 +82,10 @@ class Reconciliation(Struct, frozen=True):
     differences: list[Difference]
     totals: list[Difference]
     """The same, over all days and models; their day is empty."""
+    days: dict[Quantity, int]
+    """On how many days a number was compared: those that a statement with that number covers."""
     is_cut: bool
-    """Whether the statement goes on where its last file ends."""
+    """Whether a page says that there is another, and none goes on where it ends."""
 
     @property
     def beyond(self) -> list[Difference]:
@@ -117,9 +120,9 @@ _NOTHING: Final = _Sums()
 
 
 def reconcile(engine: Engine, provider: str, statements: Sequence[Statement], tolerance: Tolerance) -> Reconciliation:
-    """Compare the ledger's sums for a configured provider with statements, over the days that these cover together."""
-    first = min(statement.first_day for statement in statements)
-    last = max(statement.last_day for statement in statements)
+    """Compare the ledger's sums for a configured provider with statements, over the days that these cover."""
+    days = sorted(day for statement in statements for day in statement.days)
+    first, last = days[0], days[-1]
     theirs = _their_sums(statements)
     begin = datetime.combine(first, time(), UTC)
     end = datetime.combine(last, time(), UTC) + timedelta(days=1)
@@ -130,10 +133,24 @@ def reconcile(engine: Engine, provider: str, statements: Sequence[Statement], to
         until=int(end.timestamp()),
     )
     ours = _our_sums(engine, query)
-    found = [each for quantity in QUANTITIES for each in _compared(quantity, ours, theirs, tolerance)]
+    covered = _covered_days(statements)
+    found = [each for quantity in covered for each in _compared(quantity, covered[quantity], ours, theirs, tolerance)]
     found.sort(key=lambda each: (each.day, each.model))
-    is_cut = statements[-1].is_cut
-    return Reconciliation(provider, first.isoformat(), last.isoformat(), found, _totals(found, tolerance), is_cut)
+    return Reconciliation(
+        provider,
+        first.isoformat(),
+        last.isoformat(),
+        found,
+        _totals(found, tolerance),
+        {quantity: len(days) for quantity, days in covered.items()},
+        _is_cut(statements),
+    )
+
+
+def known_providers(engine: Engine) -> list[str]:
+    """The configured names of all providers that the ledger has anything of."""
+    with reading(engine) as connection:
+        return list(connection.scalars(select(USAGE_DAYS.c.provider).where(USAGE_DAYS.c.provider != "").distinct()))
 
 
 def family(model: str) -> str:
@@ -144,6 +161,36 @@ def family(model: str) -> str:
 def _exactly(provider: str) -> str:
     # Configured names hold no `*`; one that does would stand for several here.
     return provider.rstrip("*")
+
+
+def _covered_days(statements: Sequence[Statement]) -> dict[Quantity, set[str]]:
+    """The days of those statements that have a number, by number; on these, silence of theirs means none.
+
+    A page without lines may be of any export, so it covers its days for whatever the others are about. Where all are
+    so, nothing at all was used.
+    """
+    stated = frozenset[Quantity]().union(*(statement.quantities for statement in statements)) or frozenset(QUANTITIES)
+    covered: dict[Quantity, set[str]] = {quantity: set() for quantity in QUANTITIES if quantity in stated}
+    for statement in statements:
+        days = [day.isoformat() for day in statement.days]
+        for quantity in statement.quantities or stated:
+            covered[quantity].update(days)
+    return covered
+
+
+def _is_cut(statements: Sequence[Statement]) -> bool:
+    rest = list(statements)
+    for page in (statement for statement in statements if statement.is_cut):
+        following = next((at for at, other in enumerate(rest) if _continues(other, page)), None)
+        if following is None:
+            return True
+        del rest[following]  # Two exports may end at the same time, and each needs its next page.
+    return False
+
+
+def _continues(other: Statement, page: Statement) -> bool:
+    is_alike = other.quantities == page.quantities or not other.quantities or not page.quantities
+    return is_alike and other.begin == page.end
 
 
 def _their_sums(statements: Sequence[Statement]) -> dict[_Key, _Sums]:
@@ -171,15 +218,17 @@ def _our_sums(engine: Engine, query: UsageQuery) -> dict[_Key, _Sums]:
 
 
 def _compared(
-    quantity: Quantity, ours: Mapping[_Key, _Sums], theirs: Mapping[_Key, _Sums], tolerance: Tolerance
+    quantity: Quantity,
+    days: Set[str],
+    ours: Mapping[_Key, _Sums],
+    theirs: Mapping[_Key, _Sums],
+    tolerance: Tolerance,
 ) -> Iterator[Difference]:
     """The differences in one quantity: by model where the statement names any for it, else by day."""
     stated = {key: sums.numbers[quantity] for key, sums in theirs.items() if quantity in sums.numbers}
-    if not stated:
-        return
     is_by_model = any(model != NO_MODEL for _, model in stated)
     scope: Scope = "model" if is_by_model else "every_model"
-    for key in {*ours, *stated}:
+    for key in (key for key in {*ours, *stated} if key[0] in days):
         left, right = ours.get(key, _NOTHING), stated.get(key, Decimal(0))
         if is_by_model == (key[1] != NO_MODEL):
             number = left.numbers.get(quantity, Decimal(0))

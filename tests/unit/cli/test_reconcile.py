@@ -52,7 +52,8 @@ def test_what_agrees_ends_well(state: Path, capsys: pytest.CaptureFixture[str]) 
     ]
     assert "All 6 numbers of openai agree, 2026-11-01 to 2026-11-02." in told.err
     assert "~ 2 attempts were counted by the gateway itself" in told.err
-    assert "there are more pages" in told.err
+    assert "cost USD: 1 of the 2 days are compared" in told.err
+    assert "A page says that there is another" in told.err
 
 
 def test_what_differs_is_listed_and_ends_with_1(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +97,25 @@ def test_what_is_under_no_model_is_said(state: Path, capsys: pytest.CaptureFixtu
     assert told.out.splitlines()[1:] == ["total\t\tcost USD\t1.2379\t1.3379\t-0.1000\t-7.47%\t"]
     assert "0.1000 USD of theirs are under no model" in told.err
     assert "The one number of claude agrees" in told.err
+
+
+def test_days_without_anything_agree(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "usage.json"
+    file.write_text('{"data":[{"start_time":1793750400,"end_time":1793836800,"results":[]}]}')
+    assert reconcile(state, str(file), "--provider", "openai") == 0
+    assert "Neither the ledger nor the files have anything of openai" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("opnai", "did you mean `openai`?"), ("zebra", "it has `claude`, `openai`"), ("open*", "openai")]
+)
+def test_a_provider_that_was_never_used_is_named(
+    state: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    assert reconcile(state, str(GOLDEN / "openai-usage.json"), "--provider", name) == 2
+    told = capsys.readouterr().err
+    assert f"the ledger has nothing of a provider `{name}`" in told
+    assert hint in told
 
 
 def test_a_csv_file_with_its_own_names(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

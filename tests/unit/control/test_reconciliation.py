@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from gatewright.control.provider_usage import Stated, Statement
-from gatewright.control.reconciliation import Difference, Reconciliation, Tolerance, family, reconcile
+from gatewright.control.reconciliation import Difference, Reconciliation, Tolerance, family, known_providers, reconcile
 from gatewright.store.database import migrate, open_database
 from gatewright.store.tables import TOKEN_COLUMNS, USAGE_DAYS
 
 NOVEMBER, DAY_S = 1_793_491_200, 86_400
-FIRST, SECOND = date(2026, 11, 1), date(2026, 11, 2)
+FIRST, SECOND, LATER = date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 8)
 EXACT = Tolerance(percent=Decimal(0), usd=Decimal(0))
 
 
@@ -44,7 +44,12 @@ def ledger(tmp_path: Path) -> Engine:
 
 
 def statement(*lines: Stated, last: date = FIRST) -> Statement:
-    return Statement(list(lines), FIRST, last)
+    return covering(FIRST, last, *lines)
+
+
+def covering(first: date, last: date, *lines: Stated) -> Statement:
+    begin, end = (datetime.combine(day, time(), UTC) for day in (first, last))
+    return Statement(list(lines), begin, end + timedelta(days=1))
 
 
 def found(result: Reconciliation) -> dict[tuple[str, str, str], tuple[str, str, bool]]:
@@ -69,6 +74,70 @@ def test_dated_names_count_as_their_family(ledger: Engine) -> None:
         ("output_tokens", 500, 500),
     ]
     assert [each.estimated for each in result.differences] == [0, 0, 3, 3]
+
+
+def test_days_are_compared_in_what_a_statement_has_of_them(ledger: Engine) -> None:
+    tokens = statement(
+        Stated(FIRST, "gpt-a", 1000, 500), Stated(FIRST, "embed-a", 70, 0), Stated(SECOND, "gpt-a", 10, 10), last=SECOND
+    )
+    cents = {"gpt-a": "0.1", "embed-a": "0.001"}
+    costs = statement(*(Stated(FIRST, model, cost_usd=Decimal(usd)) for model, usd in cents.items()))
+    later = covering(LATER, LATER, Stated(LATER, "gpt-a", 5, 5))
+    result = reconcile(ledger, "openai", [costs, later, tokens], EXACT)
+    assert result.has_agreed
+    assert {each.day for each in result.differences if each.quantity == "cost_usd"} == {"2026-11-01"}
+    assert result.days == {"input_tokens": 3, "output_tokens": 3, "cost_usd": 1}
+    assert (result.first_day, result.last_day) == ("2026-11-01", "2026-11-08")
+
+
+def test_a_page_without_lines_says_that_nothing_was_used(ledger: Engine) -> None:
+    empty = covering(SECOND, SECOND)
+    stated = statement(Stated(FIRST, "gpt-a", 1000, 500), Stated(FIRST, "embed-a", 70, 0))
+    result = reconcile(ledger, "openai", [stated, empty], EXACT)
+    assert {(each.day, each.quantity) for each in result.beyond} == {
+        ("2026-11-02", "input_tokens"),
+        ("2026-11-02", "output_tokens"),
+    }
+    alone = reconcile(ledger, "openai", [empty], EXACT)
+    assert [(each.scope, each.quantity) for each in alone.beyond] == [
+        ("every_model", "input_tokens"),
+        ("every_model", "output_tokens"),
+        ("every_model", "cost_usd"),
+    ]
+
+
+def page(first: int, last: int, *, is_cut: bool = False, has_tokens: bool = True, has_lines: bool = True) -> Statement:
+    """One that covers hours of November."""
+    line = Stated(FIRST, "gpt-a", 1, 1) if has_tokens else Stated(FIRST, "gpt-a", cost_usd=Decimal(1))
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    return Statement([line] * has_lines, begin + timedelta(hours=first), begin + timedelta(hours=last), is_cut)
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_cut"),
+    [
+        ([page(0, 24), page(0, 48, has_tokens=False)], False),
+        ([page(0, 24, is_cut=True)], True),
+        ([page(0, 24, is_cut=True), page(0, 72)], True),
+        ([page(0, 24, is_cut=True), page(24, 48)], False),
+        ([page(24, 48), page(0, 24, is_cut=True)], False),
+        ([page(0, 7, is_cut=True), page(7, 14)], False),
+        ([page(0, 24, is_cut=True), page(48, 72)], True),
+        ([page(0, 24, is_cut=True), page(24, 48, is_cut=True)], True),
+        ([page(0, 24, is_cut=True), page(24, 48, has_tokens=False)], True),
+        ([page(0, 24, is_cut=True), page(24, 48, has_lines=False)], False),
+        ([page(0, 24, is_cut=True, has_lines=False), page(24, 48)], False),
+        # Two exports of which one goes on.
+        ([page(0, 24, is_cut=True), page(0, 24, is_cut=True), page(24, 48)], True),
+        ([page(0, 24, is_cut=True), page(0, 24, is_cut=True), page(24, 48), page(24, 48)], False),
+    ],
+)
+def test_pages_that_are_missing_are_noticed(ledger: Engine, pages: list[Statement], is_cut: bool) -> None:
+    assert reconcile(ledger, "openai", pages, EXACT).is_cut is is_cut
+
+
+def test_providers_that_were_used_are_known(ledger: Engine) -> None:
+    assert sorted(known_providers(ledger)) == ["claude", "openai"]
 
 
 def test_what_one_side_lacks_differs(ledger: Engine) -> None:
