@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import random
+
 import msgspec
 import pytest
 
 from gatewright.core.exchange import Exchange
+from gatewright.dialects import DIALECTS
 from gatewright.pipeline.estimates import STREAM_SLICE, WHOLE_SLICE, asked_output, estimate_input, first_slice
 
 
@@ -20,6 +24,16 @@ def fields(text: str) -> dict[str, msgspec.Raw]:
     return msgspec.json.decode(text.encode(), type=dict[str, msgspec.Raw])
 
 
+def encoded(head: bytes, size: int) -> bytes:
+    """A medium of so many bytes in base64, compressed as they are behind their heads."""
+    return base64.b64encode(head + random.Random(1).randbytes(size - len(head)))
+
+
+PNG = encoded(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 300_000)
+JPEG = encoded(b"\xff\xd8\xff\xe0", 60_000)
+WORDS = b"/9j/" + b"all-these-words-Are/Text_with-No-spaces+like-Names2Of3Things" * 5_000
+
+
 @pytest.mark.parametrize(
     ("body", "least", "most"),
     [
@@ -27,13 +41,53 @@ def fields(text: str) -> dict[str, msgspec.Raw]:
         (b'{"model":"m"}', 5, 5),
         (b"word " * 2_000, 2_000, 3_400),
         (b"word " * 20_000, 20_000, 34_000),
-        (b'{"image":"' + b"A" * 400_000 + b'"}', 1_600, 1_700),
-        (b'{"image":"' + b"A" * 400_000 + b'"} {"image":"' + b"B" * 90_000 + b'"}' + b"word " * 100, 3_200, 3_500),
+        (b'{"image":"' + PNG + b'"}', 1_600, 1_700),
+        (b'{"image":"data:image/png;base64,' + PNG + b'"}', 1_600, 1_700),
+        (b'{"image":"' + JPEG + b'"} {"image":"' + PNG + b'"}' + b"word " * 100, 3_200, 3_500),
+        (b'{"image":"' + JPEG.replace(b"/", b"\\/") + b'"}', 1_600, 1_700),
+        (b'{"image":"' + encoded(b"RIFF\x10\x20\x30\x40WEBPVP8 ", 50_000) + b'"}', 1_600, 1_700),
+        (b'{"data":"' + encoded(b"RIFF\x10\x20\x30\x40WAVEfmt ", 960_000) + b'"}', 1_000, 6_000),
+        (b'{"data":"' + encoded(b"ID3\x03", 480_000) + b'"}', 960, 12_000),
+        (b'{"data":"' + encoded(b"%PDF-1.7", 800_000) + b'"}', 40_000, 80_000),
+        # However it begins and ends.
+        (b'{"content":"' + b"word " * 200_000 + PNG[-2_000:] + b'"}', 250_000, 350_000),
+        (b'{"content":"' + PNG[:2_000] + b"word " * 200_000 + b'"}', 250_000, 350_000),
+        (b'{"content":"' + PNG[:2_000] + b"word " * 200_000 + PNG[-2_000:] + b'"}', 250_000, 350_000),
+        (b'{"content":"' + WORDS + b'"}', len(WORDS) // 4, len(WORDS) // 2),
+        (b'{"content":"' + b"A" * 300_000 + b'"}', 37_500, 150_000),
+        (b'{"content":"data:' + b"0123456789abcdef" * 20_000 + b'"}', 100_000, 160_000),
     ],
-    ids=["empty", "tiny", "prose", "long prose", "an image", "two images and prose"],
+    ids=[
+        "empty",
+        "tiny",
+        "prose",
+        "long prose",
+        "an image",
+        "the URL of an image",
+        "two images and prose",
+        "escaped slashes",
+        "WebP",
+        "thirty seconds of WAV",
+        "thirty seconds of MP3",
+        "a PDF of twenty pages",
+        "prose that ends like an image",
+        "prose that begins like an image",
+        "prose between images",
+        "words without spaces",
+        "one letter",
+        "hex",
+    ],
 )
 def test_input_by_bytes(body: bytes, least: int, most: int) -> None:
     assert least <= estimate_input(exchange(body)) <= most
+
+
+@pytest.mark.parametrize("member", ["prompt", "input"])
+def test_text_as_numbers_of_tokens(member: str) -> None:
+    body = msgspec.json.encode({"model": "m", member: [7] * 8_000})
+    dialect = next(each for each in DIALECTS if each.name == "openai.embeddings") if member == "input" else None
+    x = exchange(body, fields=fields(body.decode()), dialect=dialect)
+    assert 8_000 <= estimate_input(x) <= 8_100
 
 
 def test_an_upload_says_nothing_about_tokens() -> None:
