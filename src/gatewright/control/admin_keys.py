@@ -21,6 +21,7 @@ from sqlalchemy import Engine, Row, func, select, update
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.key_rules import LATEST
+from gatewright.control.keys import claim_secret
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
@@ -79,7 +80,7 @@ class AdminKeys:
         self._engine, self._secret, self._now = engine, secret, now
 
     def create(self, actor: Actor, name: str, role: Role, expires_at: int | None = None) -> tuple[AdminKey, str]:
-        """Make a key; gives it with its text, which is kept nowhere. Raises Unacceptable."""
+        """Make a key; gives it with its text, which is kept nowhere. Raises Unacceptable and Conflict."""
         name = name.strip()
         if not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
             raise Unacceptable(f"a name has 1 to {MAX_NAME_CHARACTERS} printable characters")
@@ -90,6 +91,7 @@ class AdminKeys:
         text = f"{PREFIX}{key_id}-{secrets.token_urlsafe(_SECRET_BYTES)}"
         key = AdminKey(key_id, name, role, now, expires_at, None)
         with self._engine.begin() as connection:
+            claim_secret(connection, self._secret)
             connection.execute(
                 ADMIN_KEYS.insert().values(
                     id=key_id,

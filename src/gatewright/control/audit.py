@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, or_, select
 
 from gatewright.control.actor import Actor
 from gatewright.control.usage import matches
@@ -42,7 +42,7 @@ class Record(Struct, frozen=True):
     at_us: int
     """When, in Unix microseconds."""
     actor: str
-    """Who: the name of an admin key, or the user of the command line."""
+    """Who: the name of an admin key with its id in brackets, or the user of the command line."""
     origin: str
     """From where."""
     action: str
@@ -65,6 +65,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     action: str = ""
     """An action, or the beginning of one (`key.`)."""
     actor: str = ""
+    """Who, as it is written down, or the name of an admin key alone."""
     since_us: int | None = None
     until_us: int | None = None
     """Before this time."""
@@ -132,7 +133,8 @@ def list_records(
     if chosen.action:
         query = query.where(matches(columns.action, f"{chosen.action}*"))
     if chosen.actor:
-        query = query.where(columns.actor == chosen.actor)
+        # An administrator is written down as `name (id of the key)`, so that two of one name can be told apart.
+        query = query.where(or_(columns.actor == chosen.actor, matches(columns.actor, f"{chosen.actor} (*")))
     if chosen.since_us is not None:
         query = query.where(columns.at_us >= chosen.since_us)
     if chosen.until_us is not None:

@@ -17,6 +17,7 @@ from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.key_rules import check_consumer, is_plain
+from gatewright.control.keys import revoke_keys_of
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
 from gatewright.control.usage import matches
 from gatewright.store.database import reading
@@ -125,20 +126,14 @@ class Consumers:
 
         Raises NotFound.
         """
-        now = int(self._now())
+        now = self._now()
         with self._engine.begin() as connection:
             revision = raise_revision(connection, _SUBJECT)
             before = _get(connection, path)
-            revoked = connection.execute(
-                update(KEYS)
-                .where(KEYS.c.consumer == path, KEYS.c.revoked_at.is_(None))
-                .values(revoked_at=now, revision=revision)
-            ).rowcount
-            # Those revoked before change too, as their consumer may have been suspended.
-            connection.execute(update(KEYS).where(KEYS.c.consumer == path).values(revision=revision))
+            revoked = revoke_keys_of(connection, actor, path, revision, now)
             connection.execute(delete(CONSUMERS).where(CONSUMERS.c.path == path))
             after = {"revoked_keys": revoked} if revoked else None
-            append(connection, actor, "consumer.delete", f"consumer/{path}", before, after, self._now())
+            append(connection, actor, "consumer.delete", f"consumer/{path}", before, after, now)
         return revoked
 
     def _set_suspended(self, actor: Actor, path: str, at: int | None) -> ManagedConsumer:

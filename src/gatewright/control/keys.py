@@ -23,7 +23,7 @@ from gatewright.control.usage import matches
 from gatewright.core.consumer import Scopes
 from gatewright.core.keys import PREFIX, digest_of, find_id, make_key
 from gatewright.store.database import reading
-from gatewright.store.revisions import hold_revision, raise_revision, read_revision, write_revision
+from gatewright.store.revisions import hold_revision, keep_first, raise_revision, read_revision
 from gatewright.store.secrets_file import fingerprint
 from gatewright.store.tables import CONSUMERS, KEYS
 
@@ -243,7 +243,7 @@ class Keys:
         scopes: Scopes,
         expires_at: int | None,
     ) -> MadeKey:
-        self._check_secret(connection)
+        claim_secret(connection, self._secret)
         key_id, text = make_key(self._random)
         while connection.execute(select(KEYS.c.id).where(KEYS.c.id == key_id)).first() is not None:
             key_id, text = make_key(self._random)
@@ -262,18 +262,6 @@ class Keys:
             )
         )
         return MadeKey(self._get(connection, key_id), text)
-
-    def _check_secret(self, connection: Connection) -> None:
-        """The first key says which secret the digests of this database are made with; gateways that share it share
-        that secret, or each would refuse the keys of the others."""
-        mine, theirs = fingerprint(self._secret), read_revision(connection, _SECRET)
-        if theirs is None:
-            write_revision(connection, _SECRET, mine)
-        elif theirs != mine:
-            raise Conflict(
-                "the keys of this database were made with another secret; gateways that share a database must have "
-                "the same file `secret` in their state directories"
-            )
 
     def _set(self, actor: Actor, named: str, action: str, column: str, at: int | None) -> Key:
         with self._engine.begin() as connection:
@@ -305,6 +293,34 @@ class Keys:
 def has_same_secret(connection: Connection, secret: bytes) -> bool:
     """Whether the keys of this database, if there are any, were made with this secret."""
     return read_revision(connection, _SECRET) in (None, fingerprint(secret))
+
+
+def claim_secret(connection: Connection, secret: bytes) -> None:
+    """Call before a key is made: the first one says which secret the digests of this database are made with.
+
+    Gateways that share it share that secret, or each would refuse the keys of the others. Raises Conflict.
+    """
+    mine = fingerprint(secret)
+    if keep_first(connection, _SECRET, mine) != mine:
+        raise Conflict(
+            "the keys of this database were made with another secret; gateways that share a database must have "
+            "the same file `secret` in their state directories"
+        )
+
+
+def revoke_keys_of(connection: Connection, actor: Actor, consumer: str, revision: int, now: float) -> int:
+    """Revoke all keys of a consumer, in the transaction that removes it; gives how many were not yet."""
+    rows = connection.execute(_rows().where(KEYS.c.consumer == consumer, KEYS.c.revoked_at.is_(None))).all()
+    # Those revoked before change too, as their consumer may have been suspended.
+    connection.execute(update(KEYS).where(KEYS.c.consumer == consumer).values(revision=revision))
+    connection.execute(
+        update(KEYS).where(KEYS.c.consumer == consumer, KEYS.c.revoked_at.is_(None)).values(revoked_at=int(now))
+    )
+    for row in rows:
+        before = _key_of(row, int(now))
+        after = msgspec.structs.replace(before, state="revoked", revoked_at=int(now))
+        append(connection, actor, "key.revoke", f"key/{before.id}", before, after, now)
+    return len(rows)
 
 
 def _rows() -> Any:

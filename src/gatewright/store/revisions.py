@@ -43,6 +43,12 @@ def write_revision(connection: Connection, subject: str, value: int) -> None:
     )
 
 
+def keep_first(connection: Connection, subject: str, value: int) -> int:
+    """Set a subject's number unless it has one; gives the one it has. Of several at once the first one counts."""
+    connection.execute(_insert(connection)(REVISIONS).values(subject=subject, value=value).on_conflict_do_nothing())
+    return int(connection.execute(select(REVISIONS.c.value).where(REVISIONS.c.subject == subject)).scalar_one())
+
+
 def read_revision(connection: Connection, subject: str) -> int | None:
     """A subject's revision; None when it never changed."""
     return connection.execute(select(REVISIONS.c.value).where(REVISIONS.c.subject == subject)).scalar_one_or_none()

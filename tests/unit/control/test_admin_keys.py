@@ -78,6 +78,13 @@ def test_another_secret_recognises_nothing(keys: AdminKeys, engine: Engine, cloc
     assert AdminKeys(engine, b"t" * 32, clock).recognise(text) is None
 
 
+def test_a_database_belongs_to_one_secret(keys: AdminKeys, engine: Engine, clock: FakeClock) -> None:
+    keys.create(ME, "ci", Role.ADMIN)
+    with pytest.raises(Conflict, match="another secret"):
+        AdminKeys(engine, b"t" * 32, clock).create(ME, "no gateway would know it", Role.ADMIN)
+    assert [key.name for key in keys.list()] == ["ci"]
+
+
 def test_a_key_ends_when_it_expires(keys: AdminKeys, clock: FakeClock) -> None:
     _, text = keys.create(ME, "ci", Role.ADMIN, expires_at=1_000_060)
     clock.advance(59.9)

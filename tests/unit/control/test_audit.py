@@ -177,6 +177,11 @@ def test_the_list_can_be_narrowed_and_turned_over(engine: Engine) -> None:
     assert numbers(Filter(subject="key/1")) == [12, 11, 2]
     assert numbers(Filter(subject="key/5", action="key.", actor="alice")) == [6]
     assert numbers(Filter(action="consumer.")) == []
+    with engine.begin() as connection:
+        append(connection, Actor("alice (84mt5xmje7fs)", "admin", "api"), "key.create", "key/z", None, {})
+    assert numbers(Filter(actor="alice (84mt5xmje7fs)")) == [13]
+    assert numbers(Filter(actor="alice"), limit=2) == [13, 12]
+    assert numbers(Filter(actor="ali")) == numbers(Filter(actor="alice (")) == []
     assert numbers(Filter(since_us=1_002_000_000, until_us=1_004_000_000)) == [4, 3]
 
 

@@ -1,11 +1,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 
 from gatewright.control.actor import Actor
-from gatewright.control.audit import list_records, verify
+from gatewright.control.audit import Filter, list_records, verify
 from gatewright.control.consumers import Consumers
 from gatewright.control.keys import Keys
 from gatewright.control.refusals import Conflict, NotFound, Unacceptable
@@ -81,6 +82,18 @@ def test_the_state_of_a_consumer_is_that_of_its_keys(engine: Engine, consumers: 
     assert consumers.delete(ACTOR, PATH) == 2
     assert states() == ["revoked", "revoked", "active"]
     assert bytes(list_records(engine)[0].after) == b'{"revoked_keys":2}'
+
+
+def test_each_key_that_goes_with_its_consumer_is_audited(engine: Engine, consumers: Consumers, keys: Keys) -> None:
+    consumers.create(ACTOR, PATH)
+    live, gone = (keys.create(ACTOR, PATH).key.id for _ in range(2))
+    keys.revoke(ACTOR, gone)
+    consumers.delete(ACTOR, PATH)
+    for key_id in (live, gone):
+        records = list_records(engine, Filter(subject=f"key/{key_id}"))
+        assert [record.action for record in records] == ["key.revoke", "key.create"]
+        after = msgspec.json.decode(records[0].after)
+        assert after == msgspec.to_builtins(keys.get(key_id))
 
 
 def test_every_change_raises_the_revision_of_keys(engine: Engine, consumers: Consumers) -> None:

@@ -2,7 +2,14 @@ from pathlib import Path
 
 from sqlalchemy import create_engine
 
-from gatewright.store.revisions import hold_revision, raise_revision, read_revision, read_revisions, write_revision
+from gatewright.store.revisions import (
+    hold_revision,
+    keep_first,
+    raise_revision,
+    read_revision,
+    read_revisions,
+    write_revision,
+)
 from gatewright.store.tables import METADATA
 
 
@@ -17,7 +24,13 @@ def test_a_revision_counts_its_subject_and_no_other(tmp_path: Path) -> None:
         hold_revision(connection, "none")
         write_revision(connection, "budgets", 70)
         write_revision(connection, "new", 7)
-        assert read_revisions(connection, ("keys", "budgets", "new", "none")) == {"keys": 3, "budgets": 70, "new": 7}
+        assert [keep_first(connection, "new", 8), keep_first(connection, "first", 5)] == [7, 5]
+        assert read_revisions(connection, ("keys", "budgets", "new", "first", "none")) == {
+            "keys": 3,
+            "budgets": 70,
+            "new": 7,
+            "first": 5,
+        }
     engine.dispose()
 
 
