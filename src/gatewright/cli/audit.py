@@ -65,10 +65,14 @@ def list_changes(
         str, typer.Option("--subject", metavar="TEXT", help="How it begins: `key/k7m2q4xw3d`, `consumer/acme/`.")
     ] = "",
     action: Annotated[str, typer.Option("--action", metavar="TEXT", help="How it begins: `key.`, `key.revoke`.")] = "",
-    actor: Annotated[str, typer.Option("--actor", metavar="NAME", help="Who made them.")] = "",
+    actor: Annotated[
+        str, typer.Option("--actor", metavar="NAME", help="Who made them: an admin key's name, with or without its id.")
+    ] = "",
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="2026-11-01, 7d, 24h.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="The same.")] = None,
-    before: Annotated[int | None, typer.Option("--before", metavar="NUMBER", help="Go on below this change.")] = None,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="NUMBER", max=2**53, help="Go on below this change.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_PAGE, help="How many at most.")] = 50,
     config: Config = None,
     state: State = None,

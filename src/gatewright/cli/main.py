@@ -75,6 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     asked = arguments[0] if arguments else ""
     names = [asked] if any(asked == name for name, _ in COMMANDS) else None
     try:
+        _check_text(arguments)
         build_app(names)(list(arguments), prog_name="gatewright")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else Exit.OK if done.code is None else Exit.FAILURE
@@ -86,6 +87,9 @@ def run(arguments: Sequence[str]) -> int:
         return Exit.USAGE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except OSError as error:
+        print_failure(str(error))
+        return Exit.FAILURE
     except Exception as error:
         if os.environ.get("GATEWRIGHT_TRACEBACK"):  # noqa: TID251 - cli is the room that may read the environment
             raise
@@ -97,6 +101,27 @@ def run(arguments: Sequence[str]) -> int:
     return Exit.OK
 
 
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises Failure for bytes that are no text, which nothing that is named on a command line may hold."""
+    for argument in arguments:
+        if not argument.isascii() and any("\ud800" <= character <= "\udfff" for character in argument):
+            raise Failure(f"the argument {argument!a} is not UTF-8", code=Exit.USAGE)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once everything printed is where it should be: a full disk shows only now."""
+    if sys.stdout is None:  # closed by whoever started this (`>&-`): then nothing was printed
+        return code
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print_failure(f"the result cannot be written: {error}")
+        # What Python still holds would fail once more as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or Exit.FAILURE
+    return code
+
+
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(_flushed(run(sys.argv[1:])))

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -36,6 +38,7 @@ def raiser(error: BaseException) -> Callable[[], None]:
         (Failure("no such file", code=Exit.USAGE), 2, "no such file"),
         (InvalidConfig([ConfigError("listen", "is not HOST:PORT")]), 2, "listen: is not HOST:PORT"),
         (KeyboardInterrupt(), 130, ""),
+        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
         (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero"),
         (SystemExit("stop"), 1, ""),
     ],
@@ -48,6 +51,23 @@ def test_every_outcome_has_its_exit_code_and_no_traceback(
     printed = capsys.readouterr()
     assert said in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_an_argument_that_is_no_text_is_refused(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+    plant(raiser(ZeroDivisionError()))
+    assert main.run(["planted", "gr\udcfcn"]) == Exit.USAGE
+    assert "'gr\\udcfcn' is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stdout", "code", "said"), [("/dev/full", 1, "No space left on device"), (None, 0, "")])
+def test_a_result_that_cannot_be_written_is_a_failure(stdout: str | None, code: int, said: str) -> None:
+    command = [sys.executable, "-c", "from gatewright.cli.main import main; main()", "version"]
+    if stdout is None:
+        done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True)
+    else:
+        with open(stdout, "w") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False)
 
 
 def test_a_defect_shows_its_traceback_when_asked(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

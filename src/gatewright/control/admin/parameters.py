@@ -12,6 +12,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from gatewright.control.admin.problems import MEDIA_TYPE, TITLES, Problem, ProblemDetails
 from gatewright.control.admin_keys import Role
@@ -114,6 +116,14 @@ def parse_cursor(cursor: str, type_: type[T]) -> T | None:
         return None
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(data, type=type_)
+        place = msgspec.json.decode(data, type=type_)
+        if not all(_fits(part) for part in (astuple(place) if isinstance(place, Struct) else (place,))):
+            raise ValueError(cursor)
+        return place
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Problem("unacceptable", "`cursor` is not one that was given out here; begin without it") from None
+
+
+def _fits(part: object) -> bool:
+    """Whether the database can be asked for it: numbers have no bound in JSON."""
+    return not isinstance(part, int) or 0 <= part <= MAX_SAFE

@@ -31,6 +31,14 @@ def test_what_was_never_given_out_is_refused(cursor: str) -> None:
     assert refused.value.status == 422
 
 
+@pytest.mark.parametrize("number", [10**30, -1, 2**63])
+def test_a_number_that_no_database_holds_was_never_given_out(number: int) -> None:
+    for cursor, type_ in ((render_cursor(number), int), (render_cursor([1, "journal", number]), Place)):
+        with pytest.raises(Problem) as refused:
+            parse_cursor(cursor, type_)
+        assert refused.value.status == 422
+
+
 def test_no_cursor_is_the_beginning() -> None:
     assert parse_cursor("", int) is None
 
