@@ -180,14 +180,15 @@ def _render_body(x: Exchange, dialect: Dialect, surface: Surface, target: BoundT
     sent = x.headers.get(b"content-type", _JSON)
     if not surface.names_model:
         return x.body, sent if x.body and _TEXT.match(sent) else None
-    own = target.model
+    # The provider may have a default of its own, but it was this model that the policies were asked about.
+    name = target.model or x.requested_model
     if form is None:
-        # The provider may have a default of its own, but it was this model that the policies were asked about.
-        named = target.model_json if _has_model(x) else render_name(own or x.requested_model)
+        named = target.model_json if _has_model(x) else render_name(name)
         return render_request(dialect, x.fields, named, stream=False)[0], _JSON
     if form.model is None:
-        return add_field(x.body, form.boundary, "model", (own or x.requested_model).encode()), sent
-    return (x.body if own is None else replace_field(x.body, form.model, own.encode())), sent
+        return add_field(x.body, form.boundary, "model", name.encode()), sent
+    # A policy may have put another model in the place of the one that the form names.
+    return (x.body if form.model.value == name else replace_field(x.body, form.model, name.encode())), sent
 
 
 # -- and back -----------------------------------------------------------------------------------------------------

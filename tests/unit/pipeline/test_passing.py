@@ -17,11 +17,13 @@ from gatewright.core.secret import Secret
 from gatewright.core.surface import Dialect, Surface
 from gatewright.core.usage import Usage
 from gatewright.dialects import DIALECTS
+from gatewright.filters.budget import BUDGET
 from gatewright.pipeline.attempts import OpenStream, fail_over
 from gatewright.pipeline.build import build_snapshot
 from gatewright.pipeline.lifecycle import open_exchange
 from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
+from gatewright.store.memory import MemoryCounters
 from gatewright.translate.passing import OpaqueStream, PassedStream
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
@@ -161,6 +163,35 @@ def test_a_form_names_the_targets_own_model(model: bytes | None, header: bytes |
     assert headers[b"content-type"] == FORM_TYPE
     assert headers[b"content-length"] == b"%d" % len(sent)
     assert call.x.is_media
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "headers", "sent"),
+    [
+        (EDITS, form(b"same"), {"content_type": FORM_TYPE}, form(b"gpt-9")),
+        (EDITS, form(None), {"content_type": FORM_TYPE, "x_gatewright_model": b"same"}, form(b"gpt-9")),
+        (IMAGES, b'{"model":"same"}', {}, b'{"model":"gpt-9"}'),
+        (IMAGES, b"{}", {"x_gatewright_model": b"same"}, b'{"model":"gpt-9"}'),
+    ],
+)
+def test_the_model_that_answers_for_a_dry_budget_is_the_one_that_is_named(
+    dialect: Dialect, body: bytes, headers: dict[str, Any], sent: bytes
+) -> None:
+    call = Call(dialect, body, **headers)
+    world = call.world
+    world.ports = msgspec.structs.replace(world.ports, counters=MemoryCounters(world.clock), wall=world.clock)
+    budget = {"filter": "budget", "name": "b", "config": {"usd": 0.001, "per": "total", "when_dry": "gpt-9"}}
+    prices = {"all/same": {"prices": {"image": "0.1"}}, "all/gpt-9": {"prices": {"image": "0.0001"}}}
+    document = {
+        "providers": {"a": {"type": "all", "url": "http://a.test/v1"}},
+        "models": {name: {"targets": [{"provider": "a"}]} for name in ("same", "gpt-9")},
+        "catalogue": prices,
+        "policies": [budget],
+    }
+    gateway = msgspec.convert(document, Gateway)
+    call.x.snapshot = build_snapshot(gateway, version=1, providers=PROVIDERS, filters=[BUDGET], ports=world.ports)
+    assert call.sent()[2] == sent
+    assert call.x.published_model == "gpt-9"
 
 
 def test_filters_see_the_text_of_a_form() -> None:
