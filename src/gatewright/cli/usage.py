@@ -56,6 +56,7 @@ class Sorting(StrEnum):
 
 NOBODY: Final = "(none)"
 """Shown where there is no name: a request that was refused went to no provider."""
+_MAX_ROWS: Final = 1_000_000_000
 _NUMBERS: Final = ("EXCHANGES", "FAILED", "INPUT", "CACHED", "OUTPUT", "COST USD")
 
 
@@ -78,7 +79,9 @@ def usage(
         Sorting | None,
         typer.Option("--sort", help="Default: by time where that is told apart, else the dearest first."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most; the total is of all.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, max=_MAX_ROWS, help="Rows at most; the total is of all.")
+    ] = None,
     shape: Annotated[
         Format, typer.Option("--format", help="`focus` is the FinOps Open Cost and Usage Specification, as CSV.")
     ] = Format.TABLE,

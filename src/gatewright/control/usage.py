@@ -22,6 +22,8 @@ from gatewright.store.tables import FEMTO_PER_NANO, TOKEN_COLUMNS, USAGE_DAYS, U
 
 HOUR_S: Final = 3_600
 DAY_S: Final = 86_400
+_LAST_HOUR: Final = 253_402_297_200
+"""23:00 on the last day of the year 9999, in Unix seconds."""
 USD_DIGITS: Final = 15
 """Decimals of a dollar that the ledger knows."""
 
@@ -35,6 +37,7 @@ _COUNTS: Final = ("exchanges", "failed", "attempts", "estimated", "unpriced")
 _SUMS: Final = (*_COUNTS, *TOKEN_COLUMNS, "cost_nano", "cost_rest_femto")
 _TIMES: Final = ("day", "hour")
 _AGO: Final = re.compile(r"(\d{1,5})([dh])", re.ASCII)
+_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LAST_CHARACTER: Final = 0x10FFFF
 
 
@@ -111,26 +114,42 @@ def report_usage(engine: Engine, query: UsageQuery) -> UsageReport:
 
 
 def rows_of(report: UsageReport) -> Iterator[list[str | int]]:
-    """A report as the rows of a CSV file, header first: every number, and the total only where it is all there is."""
+    """A report as the rows of a CSV file, header first: every number, and the total only where it is all there is.
+
+    Names are `spreadsheet_text`.
+    """
     yield [*report.by, *_COUNTS, *TOKEN_COLUMNS, "cost_usd"]
     for row in report.rows if report.by else [report.total]:
         counts = [getattr(row, name) for name in _COUNTS]
         tokens = [row.tokens.get(name, 0) for name in TOKEN_COLUMNS]
-        yield [*(row.of[name] for name in report.by), *counts, *tokens, row.cost_usd]
+        yield [*(spreadsheet_text(row.of[name]) for name in report.by), *counts, *tokens, row.cost_usd]
+
+
+def spreadsheet_text(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: `'` stands before what would begin one.
+
+    https://owasp.org/www-community/attacks/CSV_Injection; names of models may be any that a client asks for.
+    """
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) else text
 
 
 def parse_when(text: str, now: datetime) -> int:
     """A time as people write it, in Unix seconds: `2026-11-01`, `2026-11-01T14:00Z`, or how long ago: `7d`, `24h`.
 
-    Raises ValueError, whose message says how to write it.
+    What lies before 1970 is 1970, and behind the year 9999 its last hour: nothing is there to be found. Raises
+    ValueError, whose message says how to write it.
     """
     if ago := _AGO.fullmatch(text):
-        return int(now.timestamp()) - int(ago[1]) * (DAY_S if ago[2] == "d" else HOUR_S)
+        return _clamped(int(now.timestamp()) - int(ago[1]) * (DAY_S if ago[2] == "d" else HOUR_S))
     try:
         at = datetime.fromisoformat(text)
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+        return _clamped(int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()))
     except (ValueError, OverflowError):
         raise ValueError(f"`{text}` is no time; write 2026-11-01, 2026-11-01T14:00Z, 7d or 24h") from None
+
+
+def _clamped(at: int) -> int:
+    return min(max(at, 0), _LAST_HOUR)
 
 
 def exact_usd(femto: int) -> str:

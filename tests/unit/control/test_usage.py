@@ -20,6 +20,7 @@ from gatewright.control.usage import (
     parse_when,
     report_usage,
     rows_of,
+    spreadsheet_text,
 )
 from gatewright.store.database import migrate, open_database
 
@@ -52,6 +53,9 @@ NOW = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
         ("2026-11-01T14:00", datetime(2026, 11, 1, 14, tzinfo=UTC)),
         ("7d", datetime(2026, 11, 14, 10, 30, tzinfo=UTC)),
         ("24h", datetime(2026, 11, 20, 10, 30, tzinfo=UTC)),
+        ("0001-01-01T00:00+14:00", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("99999d", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:30-12:00", datetime(9999, 12, 31, 23, tzinfo=UTC)),
     ],
 )
 def test_times_are_read_as_people_write_them(text: str, at: datetime) -> None:
@@ -101,6 +105,15 @@ def test_a_total_is_a_row_only_where_it_is_all_there_is() -> None:
     (told_apart,) = named(UsageReport(("model",), None, None, [row(1, model="m")], row(2), True))
     assert (told_apart["model"], told_apart["exchanges"], told_apart["input_total"]) == ("m", 1, 7)
     assert (told_apart["output_total"], told_apart["cost_usd"]) == (0, "0.5")
+    (formula,) = named(UsageReport(("model",), None, None, [row(1, model='=HYPERLINK("x")')], row(2), True))
+    assert formula["model"] == "'=HYPERLINK(\"x\")"
     (all_there_is,) = named(UsageReport((), None, None, [row(2)], row(2), False))
     assert all_there_is["exchanges"] == 2
     assert named(UsageReport((), None, None, [], row(0), False)) == [all_there_is | {"exchanges": 0}]
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_text_is_a_formula(sign: str) -> None:
+    assert spreadsheet_text(f"{sign}1") == f"'{sign}1"
+    assert spreadsheet_text(f"a{sign}1") == f"a{sign}1"
+    assert spreadsheet_text("") == ""
