@@ -91,7 +91,12 @@ class Members(JsonObject):
         return raw
 
     def _respell(self) -> None:
-        self._left = {camel(name): value for name, value in self._left.items()}
+        left = {camel(name): value for name, value in self._left.items()}
+        if len(left) < len(self._left) and self._failing is Kind.MALFORMED_REQUEST:
+            # Which of the two a server takes is not said, so what is read here might not be what counts there.
+            name = next(name for name in self._left if name != camel(name) and camel(name) in self._left)
+            raise self.error(name, f"stands beside `{self.at(camel(name))}`, which is the same; send one of them")
+        self._left = left
 
 
 def own_members(extension: Extension | None, dialect: str) -> dict[str, Any]:

@@ -35,6 +35,14 @@ def test_members_are_found_under_either_spelling_at_any_depth() -> None:
     assert element.integer("eF") == 3
 
 
+@pytest.mark.parametrize("text", [b'{"topP":1,"top_p":2}', b'{"top_p":1,"a":1,"topP":2}'])
+def test_a_request_has_a_member_in_one_spelling_alone(text: bytes) -> None:
+    with pytest.raises(GatewayError, match="`top_p` stands beside `topP`") as refused:
+        Members.parse(text)
+    assert refused.value.kind is Kind.MALFORMED_REQUEST
+    assert Members.parse(text, kind=Kind.UPSTREAM_BAD_RESPONSE).has("topP")
+
+
 def test_one_object_stands_for_a_list_of_it() -> None:
     [(raw, element)] = Members.parse(b'{"parts":{"text":"x"}}').many("parts") or []
     assert bytes(raw) == b'{"text":"x"}'
