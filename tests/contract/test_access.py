@@ -161,6 +161,38 @@ def test_nowhere_a_request_may_name_models_that_its_caller_may_not_call(route: R
     assert is_allowed(built(), sent())
 
 
+FOREIGN_LIMITS: dict[str, dict[str, Any]] = {
+    "llama.cpp": {"n_predict": 101},
+    "llama.cpp without end": {"n_predict": -1},
+    "llama.cpp answers": {"n_cmpl": 8},
+    "vllm": {"min_tokens": 101},
+    "vllm best of": {"best_of": 8},
+    "text generation inference": {"max_new_tokens": 101},
+    "ollama": {"options": {"num_predict": 101}},
+    "ollama in other letters": {"options": {"Num_Predict": 101}},
+    "openai": {"n": 8},
+    "openai's other limit": {"max_completion_tokens": 101, "max_tokens": 101},
+    "bedrock's models": {"additionalModelRequestFields": {"textGenerationConfig": {"maxTokenCount": 101}}},
+    "google": {"generation_config": {"max_output_tokens": 101}},
+    "google answers": {"generation_config": {"candidate_count": 8}},
+    "cohere answers": {"num_generations": 5},
+    "ai21 answers": {"numResults": 8},
+    "an SDK's": {"extra_body": {"max_tokens": 101}},
+    "an SDK's list": {"extra_body": [{"max_tokens": 101}]},
+}
+
+
+@pytest.mark.parametrize("members", FOREIGN_LIMITS.values(), ids=FOREIGN_LIMITS)
+@pytest.mark.parametrize("dialect", CHAT, ids=[dialect.name for dialect in CHAT])
+def test_no_hosts_own_member_lifts_a_limit(dialect: Dialect, members: dict[str, Any]) -> None:
+    limited = written(dialect, msgspec.structs.replace(BASE, max_output_tokens=100))
+    access = built(max_tokens=100)
+    assert is_allowed(access, exchange(dialect, limited))
+    with pytest.raises(GatewayError) as refused:
+        access.check(exchange(dialect, limited | members), "")
+    assert refused.value.kind in (Kind.FORBIDDEN, Kind.MALFORMED_REQUEST)
+
+
 # -- every chat dialect -----------------------------------------------------------------------------------------------
 
 
@@ -190,9 +222,10 @@ CARRIED = [
 def test_facts_are_those_of_the_conversation_in_every_dialect(dialect: Dialect, feature: Feature) -> None:
     request = probe_request(dialect, feature)
     x = exchange(dialect, written(dialect, request))
+    limit = request.max_output_tokens
     expression = compile_expression(f"{{'limit': request.max_tokens, 'counts': {COUNTED}}}", FACTS)
     assert expression.evaluate(facts_of(x, expression.reads)) == {
-        "limit": request.max_output_tokens,
+        "limit": None if limit is None else limit * (request.sampling.n or 1),
         "counts": counts_of(request),
     }
 

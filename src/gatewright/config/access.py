@@ -33,8 +33,8 @@ class AccessRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """A condition in CEL, as in `request.stream || "batch" in jwt.groups`. Calls for which it is not true, or cannot be
     evaluated, are not allowed by this rule."""
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    """The most output tokens that a request may ask for. It must say how many, where its surface has a parameter for
-    that."""
+    """The most output tokens that a request may ask for, all its answers together. It must say how many, where its
+    surface has a parameter for that."""
     tools: bool = True
     """Whether requests may offer tools to the model."""
     images: bool = True

@@ -25,7 +25,7 @@ from gatewright.core.surface import Dialect
 from gatewright.core.traits import Traits
 from gatewright.dialects import DIALECTS
 from gatewright.pipeline.expressions import Expression, ExpressionError, compile_expression
-from gatewright.pipeline.facts import FACTS, facts_of, max_tokens_of, media_of, tools_of
+from gatewright.pipeline.facts import FACTS, answers_of, facts_of, max_tokens_of, media_of, tools_of
 from gatewright.pipeline.matching import is_selected
 from gatewright.pipeline.model_choice import find_choices, find_published, is_called_model
 
@@ -97,7 +97,9 @@ class Rule:
             if asked is None or asked > document.max_tokens:
                 member = limit_member(x.dialect)
                 must = "may be at most" if asked is not None else "must be sent, and be at most"
-                return Reason(f"`{member}` {must} {document.max_tokens} (rule `{self.name}`)", member)
+                answers = answers_of(x) or 1
+                over = "" if answers == 1 else f" for all {answers} answers together"
+                return Reason(f"`{member}` {must} {document.max_tokens}{over} (rule `{self.name}`)", member)
         if not document.tools and tools_of(x):
             return Reason(f"requests may offer no tools (rule `{self.name}`)", "tools")
         if not document.images and media_of(x).images:

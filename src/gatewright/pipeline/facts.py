@@ -5,8 +5,8 @@ dialect spells them. A request is decoded at most once for all conditions, and n
 may take over what was decoded (`decoded_request`).
 
 Where a request could be understood in two ways, the facts take the one that allows less: of two limits the larger, a
-limit below zero as none, a file of unknown kind as a picture too. Headers that carry credentials are left out,
-since what an expression gives may be written down.
+limit below zero as none, as many answers as any member asks for, a file of unknown kind as a picture too. Headers that
+carry credentials are left out, since what an expression gives may be written down.
 """
 
 from __future__ import annotations
@@ -53,10 +53,17 @@ _LIMITS: Final = frozenset(
         "maxtokenstosample",
         "maxgenlen",
         "numpredict",
+        "npredict",
+        "mintokens",
+        "minnewtokens",
     )
 )
-"""Members that limit the answer's length, in small letters alone: a provider may obey one that its dialect's codec does
-not read, when the request goes on as it is."""
+"""Members that limit an answer's length or ask for one, in small letters alone: a provider may obey one that its
+dialect's codec does not read, when the request goes on as it is."""
+_ANSWERS: Final = frozenset(
+    ("n", "bestof", "candidatecount", "ncmpl", "numgenerations", "numresults", "numreturnsequences")
+)
+"""Members that ask for several answers, which are as long each."""
 _TOOLS: Final = frozenset(("functions", "tools", "mcpservers", "websearchoptions", "plugins", "connectors"))
 """Members that give the model tools beside the list of them."""
 _TYPES: Final = ("mimeType", "mime_type", "media_type")
@@ -133,13 +140,24 @@ def decoded_request(x: Exchange) -> Read | None:
 
 
 def max_tokens_of(x: Exchange) -> int | None:
-    """How many output tokens the request allows at most; None when it does not say, or does not limit them."""
+    """How many output tokens the request allows at most, all answers together; None when it does not say, or does not
+    limit them."""
     request = request_of(x)
     if not isinstance(request, ChatRequest):
         return None
     stated = [] if request.max_output_tokens is None else [request.max_output_tokens]
-    stated += [value if isinstance(value, int) else -1 for value in _kept(request.extra, _LIMITS)]
-    return max(stated) if stated and min(stated) >= 0 else None
+    stated += _numbers(request.extra, _LIMITS)
+    answers = answers_of(x)
+    return max(stated) * answers if stated and min(stated) >= 0 and answers is not None else None
+
+
+def answers_of(x: Exchange) -> int | None:
+    """How many answers the request asks for, at least one; None when what it says is no number."""
+    request = request_of(x)
+    if not isinstance(request, ChatRequest):
+        return 1
+    stated = [1 if request.sampling.n is None else request.sampling.n, *_numbers(request.extra, _ANSWERS)]
+    return max(1, *stated) * _prompts(request.messages) if min(stated) >= 0 else None
 
 
 def tools_of(x: Exchange) -> int:
@@ -307,19 +325,39 @@ def _add(found: Media, kind: str, count: int = 1) -> None:
     setattr(found, kind, getattr(found, kind) + count)
 
 
+def _prompts(messages: Iterable[Message]) -> int:
+    """How many prompts a request holds that are answered apart: completions take texts, or tokens, in a list."""
+    count = 1
+    for part in _parts(messages):
+        if isinstance(part, Native) and isinstance(prompts := _plain(part.raw), list):
+            is_one = all(isinstance(token, int) for token in prompts)
+            count = max(count, 1 if is_one else len(prompts))
+    return count
+
+
+def _numbers(extra: Extension | None, names: frozenset[str]) -> list[int]:
+    """The values of members called so; -1 for one that is no whole number."""
+    return [value if isinstance(value, int) else -1 for value in _kept(extra, names)]
+
+
 def _kept(extra: Extension | None, names: frozenset[str]) -> Iterator[Any]:
     """The values of members called so in what the codec kept unread, at any depth, except null and false."""
     if extra is not None:
         yield from _named({name: _plain(raw) for name, raw in extra.members.items()}, names)
 
 
-def _named(members: dict[str, Any], names: frozenset[str], depth: int = 0) -> Iterator[Any]:
-    for name, value in members.items():
-        if name.replace("_", "").lower() in names:
-            if value is not None and value is not False:
-                yield value
-        elif isinstance(value, dict) and depth < _MAX_DEPTH:
-            yield from _named(value, names, depth + 1)
+def _named(value: Any, names: frozenset[str], depth: int = 0) -> Iterator[Any]:
+    if depth > _MAX_DEPTH:
+        yield ""  # no API has anything so deep; it could be whatever
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named(item, names, depth + 1)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name.replace("_", "").casefold() not in names:
+                yield from _named(inner, names, depth + 1)
+            elif inner is not None and inner is not False:
+                yield inner
 
 
 def _plain(raw: Raw) -> Any:

@@ -151,6 +151,13 @@ def test_one_rule_that_allows_is_enough() -> None:
         ),
         (
             [{"max_tokens": 1000}],
+            call(max_tokens=500, n=3),
+            "This call is not allowed: `max_completion_tokens` may be at most 1000 for all 3 answers together "
+            "(rule `rule 0`).",
+            "max_completion_tokens",
+        ),
+        (
+            [{"max_tokens": 1000}],
             call(surface="converse", messages=[]),
             "This call is not allowed: `inferenceConfig.maxTokens` must be sent, and be at most 1000 (rule `rule 0`).",
             "inferenceConfig.maxTokens",

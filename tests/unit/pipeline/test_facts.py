@@ -98,6 +98,12 @@ def test_names_alone_give_whole_facts() -> None:
             assert facts[name].keys() == set(members), name
 
 
+def nested(depth: int, value: Any) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 # -- what a request asks for ------------------------------------------------------------------------------------------
 
 
@@ -110,6 +116,13 @@ def test_names_alone_give_whole_facts() -> None:
         ("openai.chat", {"max_completion_tokens": 9_000, "max_tokens": 7}, 9_000),
         ("openai.chat", {"max_completion_tokens": 7, "max_tokens": None}, 7),
         ("openai.chat", {"max_tokens": 7, "max_new_tokens": "9000"}, None),
+        ("openai.chat", {"max_tokens": 7, "n_predict": 9_000}, 9_000),
+        ("openai.chat", {"max_tokens": 7, "N_Predict": -1}, None),
+        ("openai.chat", {"max_tokens": 7, "min_tokens": 9_000}, 9_000),
+        ("openai.chat", {"max_tokens": 7, "extra_body": [{"max_tokens": 9_000}]}, 9_000),
+        ("openai.chat", {"max_tokens": 7, "extra_body": [[{"a": [{"max_tokens": 9_000}]}]]}, 9_000),
+        ("openai.chat", {"max_tokens": 7, "extra_body": nested(30, {"max_tokens": 9_000})}, None),
+        ("openai.chat", {"max_tokens": 7, "extra_body": [{"a": [1, "max_tokens"]}]}, 7),
         ("openai.chat", {"max_tokens": -1}, None),
         ("openai.chat", {"max_tokens": 0}, 0),
         ("openai.responses", {"input": "a", "max_output_tokens": 7}, 7),
@@ -132,6 +145,41 @@ def test_names_alone_give_whole_facts() -> None:
 )
 def test_the_largest_limit_that_a_provider_may_obey(dialect: str, body: dict[str, Any], limit: int | None) -> None:
     assert fact("request.max_tokens", exchange({"messages": [USER]} | body, dialect)) == limit
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "answers"),
+    [
+        ("openai.chat", {}, 1),
+        ("openai.chat", {"n": 1}, 1),
+        ("openai.chat", {"n": 0}, 1),
+        ("openai.chat", {"n": None}, 1),
+        ("openai.chat", {"n": 8}, 8),
+        ("openai.chat", {"n": -1}, None),
+        ("openai.chat", {"n_cmpl": 8}, 8),
+        ("openai.chat", {"n": 2, "best_of": 8}, 8),
+        ("openai.chat", {"n": 8, "extra_body": [{"best_of": "2"}]}, None),
+        ("openai.completions", {"prompt": "a", "n": 2, "best_of": 8}, 8),
+        ("openai.completions", {"prompt": ["a"]}, 1),
+        ("openai.completions", {"prompt": ["a", "b"]}, 2),
+        ("openai.completions", {"prompt": ["a", "b"], "n": 3, "best_of": 4}, 8),
+        ("openai.completions", {"prompt": [1, 2, 3]}, 1),
+        ("openai.completions", {"prompt": [[1, 2, 3]]}, 1),
+        ("openai.completions", {"prompt": [[1, 2, 3], [4]]}, 2),
+        (
+            "google.generate_content",
+            {"contents": [], "generationConfig": {"candidateCount": 8, "maxOutputTokens": 7}},
+            8,
+        ),
+        ("google.generate_content", {"contents": [], "generation_config": {"candidate_count": 8}}, 8),
+        ("cohere.chat", {"num_generations": 5}, 5),
+        ("bedrock.converse", {"messages": [], "additionalModelRequestFields": {"numResults": 3}}, 3),
+    ],
+)
+def test_every_answer_may_be_as_long_as_the_limit(dialect: str, body: dict[str, Any], answers: int | None) -> None:
+    limit = {"inferenceConfig": {"maxTokens": 7}} if dialect == "bedrock.converse" else {"max_tokens": 7}
+    expected = None if answers is None else 7 * answers
+    assert fact("request.max_tokens", exchange({"messages": [USER]} | limit | body, dialect)) == expected
 
 
 @pytest.mark.parametrize(
