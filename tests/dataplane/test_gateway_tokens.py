@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
@@ -217,6 +219,22 @@ def test_a_revocation(gateway: TokenGateway) -> None:
 
 def test_a_revocation_by_command(gateway: TokenGateway) -> None:
     token = gateway.token()
+    began = time.monotonic()
+    gateway.command("tokens", "revoke", token)
+    gateway.wait_until_refused(token, began)
+
+
+def test_revocations_that_are_replaced_by_a_copy(gateway: TokenGateway, tmp_path: Path) -> None:
+    token, revoked = gateway.token(), gateway.token()
+    gateway.command("tokens", "revoke", revoked)
+    directory = gateway.process.state / "revoked.lmdb"
+    shutil.copytree(directory, tmp_path / "copy")
+    directory.rename(tmp_path / "away")
+    gateway.process.wait_for(lambda: gateway.calls(token) == {503})
+    assert "revoked.lmdb is gone" in gateway.process.stderr()
+    (tmp_path / "copy").rename(directory)
+    gateway.process.wait_for(lambda: gateway.calls(token) == {200})
+    assert gateway.calls(revoked) == {401}
     began = time.monotonic()
     gateway.command("tokens", "revoke", token)
     gateway.wait_until_refused(token, began)

@@ -47,7 +47,9 @@ class WorkerCallers:
     def tick(self) -> None:
         """Notice keys that changed: within this, a revocation counts. Call every 50 ms."""
         if self.tokens is not None:
-            self.tokens.tick()
+            problem = self.tokens.tick()
+            if problem is not None:
+                self._report(problem)
         if self._keys is not None and self._keys.refresh():
             self.generation += 1
             if self._keys.problem is not None:

@@ -127,14 +127,19 @@ class IssuedTokens:
         self._known.clear()
         self._refusals = Verified()
 
-    def tick(self) -> None:
-        """Notice signing keys that were withdrawn. Call every 50 ms."""
+    def tick(self) -> str | None:
+        """Notice signing keys that were withdrawn, and revocations that were replaced. Call every 50 ms.
+
+        Gives what is wrong now and was not before, in words for the log.
+        """
+        problem = self._revoked.problem if self._revoked.refresh() else None
         try:
             if self.signing.refresh():
                 self._known.clear()
         except UnusableSigningKeys:
             # Those at hand go on serving; whoever needs another is told.
-            return
+            pass
+        return problem
 
     def close(self) -> None:
         """Give the files back."""

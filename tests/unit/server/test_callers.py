@@ -114,6 +114,26 @@ def test_changes_of_keys_raise_the_generation(tmp_path: Path) -> None:
     run(tmp_path, inside)
 
 
+def test_revocations_that_go_are_told(tmp_path: Path) -> None:
+    async def inside(w: World) -> None:
+        told: list[str] = []
+        callers = WorkerCallers(w.reader, SECRET, w.federation, w.clock, told.append)
+        callers.tokens = w.tokens
+        assert await w.find(w.token()) is not None
+        (tmp_path / "revoked.lmdb").rename(tmp_path / "away")
+        for _ in range(3):
+            callers.tick()
+        assert ["is gone" in problem for problem in told] == [True]
+        with pytest.raises(GatewayError, match="cannot be checked"):
+            await w.find(w.token())
+        (tmp_path / "away").rename(tmp_path / "revoked.lmdb")
+        callers.tick()
+        assert await w.find(w.token()) is not None
+        assert len(told) == 1
+
+    run(tmp_path, inside)
+
+
 def test_a_table_that_goes_is_told(tmp_path: Path) -> None:
     async def inside(w: World) -> None:
         told: list[str] = []

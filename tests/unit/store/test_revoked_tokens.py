@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,117 @@ def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
         cut.truncate(file.stat().st_size // 2)
     with pytest.raises(UnusableRevocations, match="cut off"):
         RevokedTokens(directory)
+
+
+def refuses(opened: RevokedTokens, told: str) -> bool:
+    with pytest.raises(UnusableRevocations, match=told):
+        opened.is_revoked(name(NOW + 60))
+    with pytest.raises(UnusableRevocations, match=told):
+        opened.add(name(NOW + 60), NOW)
+    return opened.problem is not None and told in opened.problem
+
+
+def refresh_until(opened: RevokedTokens, count: int = 25) -> None:
+    """More than a second of refreshes."""
+    for _ in range(count):
+        opened.refresh()
+
+
+def test_nothing_changed(revoked: RevokedTokens) -> None:
+    for number in range(300):
+        revoked.add(name(NOW + 60, number), NOW)
+        assert not revoked.refresh()
+    assert revoked.problem is None
+    assert revoked.is_revoked(name(NOW + 60, 299))
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["directory", "file"])
+def test_a_file_that_is_replaced(tmp_path: Path, revoked: RevokedTokens, is_whole: bool) -> None:
+    """What others revoke from now on stands in the new one."""
+    directory = tmp_path / "revoked.lmdb"
+    revoked.add(name(NOW + 60, 1), NOW)
+    _revoke(tmp_path / "new", 2, 1)
+    if is_whole:
+        directory.rename(tmp_path / "old")
+        (tmp_path / "new").rename(directory)
+    else:
+        (tmp_path / "new" / "data.mdb").replace(directory / "data.mdb")
+    with pytest.raises(UnusableRevocations, match="replaced"):
+        revoked.add(name(NOW + 60, 3), NOW)
+    assert revoked.refresh()
+    assert revoked.problem is None
+    assert [revoked.is_revoked(name(NOW + 60, number)) for number in (1, 2, 3)] == [False, True, False]
+    assert revoked.add(name(NOW + 60, 3), NOW)
+    revoked.close()
+    again = RevokedTokens(directory)
+    assert len(again.names(NOW)) == 2
+    again.close()
+
+
+def test_without_its_file_nobody_can_tell(tmp_path: Path, revoked: RevokedTokens) -> None:
+    directory, away = tmp_path / "revoked.lmdb", tmp_path / "away"
+    revoked.add(name(NOW + 60), NOW)
+    directory.rename(away)
+    assert revoked.refresh()
+    assert refuses(revoked, "is gone")
+    assert not revoked.refresh(), "it was said"
+    directory.mkdir()
+    (directory / "data.mdb").write_bytes(b"")
+    refresh_until(revoked)
+    assert refuses(revoked, "is gone"), "an empty file is not the one that went"
+    (directory / "data.mdb").write_bytes((away / "data.mdb").read_bytes()[:4_096])
+    refresh_until(revoked)
+    assert refuses(revoked, "is cut off")
+    (directory / "data.mdb").write_bytes((away / "data.mdb").read_bytes())
+    refresh_until(revoked)
+    assert revoked.problem is None
+    assert revoked.is_revoked(name(NOW + 60))
+
+
+def test_a_file_that_is_cut_off_while_it_is_open(tmp_path: Path, revoked: RevokedTokens) -> None:
+    for number in range(300):
+        revoked.add(name(NOW + 60, number), NOW)
+    revoked.refresh()
+    os.truncate(tmp_path / "revoked.lmdb" / "data.mdb", 8_192)
+    assert revoked.refresh()
+    assert refuses(revoked, "is cut off")
+
+
+def _hold(directory: Path, held: Any, over: Any) -> None:
+    opened = RevokedTokens(directory)
+    opened.add(name(NOW + 60), NOW)
+    held.set()
+    over.wait(30)
+    opened.close()
+
+
+def test_the_lock_of_a_file_that_was_replaced(tmp_path: Path) -> None:
+    """While others have the old file open, its lock counts their one transaction; the new file has two."""
+    directory, new = tmp_path / "revoked.lmdb", tmp_path / "new"
+    _revoke(new, 0, 2)
+    context = multiprocessing.get_context("spawn")
+    held, over = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(directory, held, over))
+    holder.start()
+    try:
+        assert held.wait(30)
+        (new / "data.mdb").replace(directory / "data.mdb")
+        with pytest.raises(UnusableRevocations, match="replaced"):
+            RevokedTokens(directory)
+    finally:
+        over.set()
+        holder.join(30)
+    assert holder.exitcode == 0
+    opened = RevokedTokens(directory)
+    assert len(opened.names(NOW)) == 2
+    opened.close()
+
+
+def test_a_writing_is_not_disturbed(tmp_path: Path, revoked: RevokedTokens) -> None:
+    (tmp_path / "revoked.lmdb").rename(tmp_path / "old")
+    with revoked._lock:
+        assert not revoked.refresh()
+    assert revoked.refresh()
 
 
 def test_a_place_that_is_no_directory(tmp_path: Path) -> None:
