@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from sqlalchemy import Engine, Row, Select, select
 
-from gatewright.control.usage import DAY_S, UsageQuery, exact_usd, matches
+from gatewright.control.usage import DAY_S, UsageQuery, exact_usd, matches, spreadsheet_text
 from gatewright.store.database import reading
 from gatewright.store.tables import FEMTO_PER_NANO, USAGE_DAYS
 
@@ -98,7 +98,7 @@ def _sku(row: Row[Any]) -> str:
 
 
 def _description(row: Row[Any]) -> str:
-    return f"{row.upstream_model} at {row.provider}, called as {row.model} by {row.consumer}"
+    return spreadsheet_text(f"{row.upstream_model} at {row.provider}, called as {row.model} by {row.consumer}")
 
 
 def _tags(row: Row[Any]) -> str:
@@ -116,10 +116,14 @@ def _column(name: str) -> Callable[[Row[Any]], str]:
     return lambda row: str(getattr(row, name))
 
 
+def _text(name: str) -> Callable[[Row[Any]], str]:
+    return lambda row: spreadsheet_text(getattr(row, name))
+
+
 _FOCUS: Final[dict[str, Callable[[Row[Any]], str]]] = {
     "BilledCost": _cost,
-    "BillingAccountId": _column("provider"),
-    "BillingAccountName": _column("provider"),
+    "BillingAccountId": _text("provider"),
+    "BillingAccountName": _text("provider"),
     "BillingAccountType": _same("Provider"),
     "BillingCurrency": _same("USD"),
     "BillingPeriodEnd": lambda row: _time((_month(row) + timedelta(days=32)).replace(day=1)),
@@ -135,22 +139,22 @@ _FOCUS: Final[dict[str, Callable[[Row[Any]], str]]] = {
     "ConsumedUnit": _same(UNIT),
     "ContractedCost": _cost,
     "EffectiveCost": _cost,
-    "InvoiceIssuerName": _column("provider_type"),
+    "InvoiceIssuerName": _text("provider_type"),
     "ListCost": _cost,
     "PricingQuantity": _tokens,
     "PricingUnit": _same(UNIT),
-    "ProviderName": _column("provider_type"),
-    "PublisherName": _column("provider_type"),
-    "ResourceId": _column("model"),
-    "ResourceName": _column("model"),
+    "ProviderName": _text("provider_type"),
+    "PublisherName": _text("provider_type"),
+    "ResourceId": _text("model"),
+    "ResourceName": _text("model"),
     "ResourceType": _same("Published model"),
     "ServiceCategory": _same("AI and Machine Learning"),
     "ServiceName": lambda row: f"{row.provider_type} API",
     "ServiceSubcategory": _same("Generative AI"),
     "SkuId": _sku,
     "SkuPriceId": _sku,
-    "SubAccountId": _column("consumer"),
-    "SubAccountName": _column("consumer"),
+    "SubAccountId": _text("consumer"),
+    "SubAccountName": _text("consumer"),
     "SubAccountType": _same("Consumer"),
     "Tags": _tags,
     "x_Exchanges": _column("exchanges"),

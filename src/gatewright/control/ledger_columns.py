@@ -10,6 +10,7 @@ they were used.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain, compress, repeat
@@ -33,6 +34,8 @@ _MOST: Final = 10**12
 _MOST_FEMTO: Final = 10**15 * FEMTO_PER_NANO
 _LATEST_US: Final = 10**17
 _NO_TOKENS: Final = Tokens()
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, ends of lines, what turns the direction of the text behind it, and halves of characters."""
 
 Columns = dict[str, Sequence[Any]]
 """The columns of some rows by their names, all equally long. Tokens that no row has are left to their default, 0."""
@@ -75,10 +78,14 @@ def build_batch(journal: str, entries: Sequence[Entry]) -> Batch:
 
 
 def stored_text(text: str, length: int) -> str:
-    """A text as the database takes it: not too long, well-formed, and without NUL, which PostgreSQL refuses."""
+    """A text as the database takes it: not too long, well-formed, and without what a report must not print.
+
+    Clients choose some of it, such as a model's name: nobody shall forge lines and columns of a report or steer the
+    terminal of who reads it. PostgreSQL refuses NUL, too.
+    """
     if len(text) <= length and text.isprintable():
         return text
-    return text[:length].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return _UNFIT.sub("\ufffd", text[:length])
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------

@@ -113,6 +113,14 @@ def test_what_nobody_charges_is_left_out_and_what_has_no_price_is_not(ledger: En
     assert (rows["unpriced/only/x"]["BilledCost"], rows["unpriced/only/x"]["x_UnpricedAttempts"]) == ("0", "1")
 
 
+def test_no_name_is_a_formula(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(insert(USAGE_DAYS), [usage(0, 1, 1, model="=A1", consumer="+b", upstream_model="@c")])
+    (row,) = export(database)
+    assert {name: cell for name, cell in row.items() if cell[:1] in {*"=+-@"}} == {}
+    assert (row["ResourceId"], row["SubAccountId"], row["SkuId"]) == ("'=A1", "'+b", "openai/@c")
+
+
 def test_the_query_narrows_to_names_and_whole_days(ledger: Engine) -> None:
     noon = NOVEMBER + DAY_S // 2
     assert {row["SubAccountId"] for row in export(ledger, UsageQuery(since=noon, until=noon + 1))} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from tests.ledger_entries import NOON_US, attempt, entry, random_entries
 from gatewright.control.ledger_columns import Columns, build_batch, stored_text
 from gatewright.core.ledger import Attempt, Tokens
 from gatewright.store.tables import FEMTO_PER_NANO, TOKEN_COLUMNS
+
+TURNING = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+"""Classes of characters that turn the direction of a text: https://www.unicode.org/reports/tr9/."""
 
 
 def rows(columns: Columns) -> list[dict[str, Any]]:
@@ -77,7 +81,7 @@ def test_one_odd_value_changes_no_other() -> None:
     found = rows(batch.exchanges)
     for one, other in zip([found[0], found[2]], rows(plain.exchanges), strict=True):
         assert {name: one[name] for name in other} == other
-    assert (found[1]["id"], found[1]["started_at_us"], found[1]["status"]) == ("?", 0, 0)
+    assert (found[1]["id"], found[1]["started_at_us"], found[1]["status"]) == ("\ufffd", 0, 0)
     assert (found[1]["duration_us"], found[1]["input_total"], found[1]["input_cached_read"]) == (10**12, 0, 10**12)
     assert rows(batch.attempts)[1]["provider"] == "\ufffd"
 
@@ -98,9 +102,20 @@ def test_keys_are_told_with_their_last_use() -> None:
 @given(st.text(max_size=30), st.integers(1, 20))
 def test_a_stored_text_is_a_beginning_without_what_cannot_be_stored(text: str, length: int) -> None:
     stored = stored_text(text, length)
-    assert len(stored) <= length
-    assert "\x00" not in stored
     stored.encode()
-    fits = all(0xD800 > ord(c) or ord(c) > 0xDFFF for c in text) and "\x00" not in text
-    if fits:
-        assert stored == text[:length]
+    assert len(stored) == min(len(text), length)
+    for before, after in zip(text, stored, strict=False):
+        unfit = unicodedata.category(before) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(before) in TURNING
+        assert after == ("\ufffd" if unfit else before)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("gpt-x\tFAKE\t999\n total \x1b[31mred", "gpt-x\ufffdFAKE\ufffd999\ufffd total \ufffd[31mred"),
+        ("a\u202eb\u2066c\u2028d\x85e\x7f", "a\ufffdb\ufffdc\ufffdd\ufffde\ufffd"),
+        *[(name, name) for name in ("株式会社\u3000港", "\u06cc\u200c\u0634", "👩\u200d🔬", "a\u00a0b")],
+    ],
+)
+def test_a_stored_text_forges_no_line_and_steers_no_terminal(text: str, stored: str) -> None:
+    assert stored_text(text, 300) == stored
