@@ -17,7 +17,8 @@ class Grant:
         self.amounts = amounts
         """What is held, one per allowance; of a sliding one only what was taken in the slice of the last extension."""
         self.left = left
-        """What was left of each after that; below zero where it only counts, or where an estimate fell short before."""
+        """What was left of each after that; below zero where it only counts, or where an estimate fell short before.
+        Of limits that callers are told of, after it was settled what was left with what was used."""
         self.marks = marks
         """For the adapter's own use: where the amounts stand."""
         self.earlier: list[list[Part]] | None = None

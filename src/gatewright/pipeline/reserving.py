@@ -281,6 +281,10 @@ def settle_grant(x: Exchange, ports: Ports) -> None:
             (group, group.limit_nano - grant.left[index] - grant.amounts[index] + used[index])
             for index, group in plan.budgets
         ]
+    for limits in plan.shown:
+        for limit in limits:
+            # What the headers of a whole answer will tell.
+            grant.left[limit.index] += grant.taken(limit.index) - used[limit.index]
     ports.counters.settle(grant, used)
 
 

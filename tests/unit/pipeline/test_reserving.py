@@ -25,6 +25,7 @@ from gatewright.filters.rate_limit import RATE_LIMIT
 from gatewright.pipeline.estimates import IMAGE_TOKENS, STREAM_SLICE
 from gatewright.pipeline.lifecycle import open_exchange, settle
 from gatewright.pipeline.missing_usage import look_at
+from gatewright.pipeline.plan import limit_lines
 from gatewright.pipeline.reserving import StreamMeter, keep_alive, total_cost, total_usage
 from gatewright.store.memory import MemoryCounters
 
@@ -85,10 +86,10 @@ class Books:
         self.tasks.append(task)
         return task
 
-    def open(self, body: bytes = BODY) -> Exchange:
+    def open(self, body: bytes = BODY, answer: bytes | None = None) -> Exchange:
         x = self.world.exchange(self.snapshot, body)
         x.dialect = CHAT
-        self.world.script.append(Answer(body=None))
+        self.world.script.append(Answer(body=answer))
         asyncio.run(open_exchange(x, CHAT, self.world.ports, self.world.send))
         return x
 
@@ -229,6 +230,22 @@ def test_a_reservation_that_nobody_waits_for_any_more_is_cancelled() -> None:
     assert counters.asked is not None
     assert counters.asked.cancelled()
     assert x.grant is None
+
+
+@pytest.mark.parametrize("held", [0, 1], ids=["at once", "held for long"])
+@pytest.mark.parametrize("most", [10_000, 1_000], ids=["enough", "more held than there is"])
+def test_what_is_told_to_be_left_is_without_what_was_not_used(most: int, held: int) -> None:
+    books = Books(limit(tokens=most, requests=9), limit(output_tokens=most + 50), budget(1.0))
+    x = books.open(b'{"model":"m","messages":[],"max_tokens":4096}', b"{}")
+    assert x.grant is not None
+    grant = x.grant
+    for _ in range(held):
+        books.world.clock.advance(7.0)
+        keep_alive(x, books.world.ports)
+    books.settle(x, Usage(input_total=9, output_total=5))
+    headers = limit_lines(x.plan, grant.left).split(b"\r\n")
+    assert b"x-ratelimit-remaining-requests: 8" in headers
+    assert b"x-ratelimit-remaining-tokens: %d" % (most - 14) in headers
 
 
 # -- while it streams -------------------------------------------------------------------------------------------------
