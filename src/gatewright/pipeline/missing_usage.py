@@ -108,6 +108,9 @@ def _fill_units(x: Exchange, dialect: Dialect) -> None:
         return
     if error is None or error.kind in _CHARGED or x.first_byte_s:
         x.usage = dialect.asked_units(x.fields, x.body)
+        surface = x.surface or dialect.surfaces[0]
+        if x.usage is None and surface.names_model:
+            x.usage = Usage(estimated=True, uncounted=True)
 
 
 def _count_output(x: Exchange, usage: Usage | None) -> int:

@@ -142,6 +142,9 @@ def _units_nano(x: Exchange, plan: Plan, target: BoundTarget, input_tokens: int,
     if pricing is None or dialect is None:
         return 0
     units = dialect.asked_units(x.fields, x.body) or Usage()
+    if plan.unpriced is not None and not units.estimated and pricing.cost(units) is None:
+        # It is all that will ever be known of what was used.
+        raise plan.unpriced(x.published_model)
     drawn = (units.images or 0) * IMAGE_TOKENS
     tokens = Usage(input_total=input_tokens, output_total=drawn, output_image=drawn)
     for usage in (units, tokens) if units != Usage() else (tokens, units):

@@ -20,7 +20,7 @@ from gatewright.dialects import DIALECTS
 from gatewright.filters.budget import BUDGET
 from gatewright.pipeline.attempts import OpenStream, fail_over
 from gatewright.pipeline.build import build_snapshot
-from gatewright.pipeline.lifecycle import open_exchange
+from gatewright.pipeline.lifecycle import open_exchange, settle
 from gatewright.pipeline.missing_usage import fill_usage
 from gatewright.pipeline.provider import ProviderType, Upstream, build_upstream
 from gatewright.store.memory import MemoryCounters
@@ -165,6 +165,20 @@ def test_a_form_names_the_targets_own_model(model: bytes | None, header: bytes |
     assert call.x.is_media
 
 
+def pay_by_budget(call: Call, prices: dict[str, dict[str, str]], **config: Any) -> None:
+    """Put the exchange under a budget, with these models and no others."""
+    world = call.world
+    world.ports = msgspec.structs.replace(world.ports, counters=MemoryCounters(world.clock), wall=world.clock)
+    document = {
+        "providers": {"a": {"type": "all", "url": "http://a.test/v1"}},
+        "models": {name: {"targets": [{"provider": "a"}]} for name in prices},
+        "catalogue": {f"all/{name}": {"prices": row} for name, row in prices.items()},
+        "policies": [{"filter": "budget", "name": "b", "config": {"per": "total", **config}}],
+    }
+    gateway = msgspec.convert(document, Gateway)
+    call.x.snapshot = build_snapshot(gateway, version=1, providers=PROVIDERS, filters=[BUDGET], ports=world.ports)
+
+
 @pytest.mark.parametrize(
     ("dialect", "body", "headers", "sent"),
     [
@@ -178,18 +192,7 @@ def test_the_model_that_answers_for_a_dry_budget_is_the_one_that_is_named(
     dialect: Dialect, body: bytes, headers: dict[str, Any], sent: bytes
 ) -> None:
     call = Call(dialect, body, **headers)
-    world = call.world
-    world.ports = msgspec.structs.replace(world.ports, counters=MemoryCounters(world.clock), wall=world.clock)
-    budget = {"filter": "budget", "name": "b", "config": {"usd": 0.001, "per": "total", "when_dry": "gpt-9"}}
-    prices = {"all/same": {"prices": {"image": "0.1"}}, "all/gpt-9": {"prices": {"image": "0.0001"}}}
-    document = {
-        "providers": {"a": {"type": "all", "url": "http://a.test/v1"}},
-        "models": {name: {"targets": [{"provider": "a"}]} for name in ("same", "gpt-9")},
-        "catalogue": prices,
-        "policies": [budget],
-    }
-    gateway = msgspec.convert(document, Gateway)
-    call.x.snapshot = build_snapshot(gateway, version=1, providers=PROVIDERS, filters=[BUDGET], ports=world.ports)
+    pay_by_budget(call, {"same": {"image": "0.1"}, "gpt-9": {"image": "0.0001"}}, usd=0.001, when_dry="gpt-9")
     assert call.sent()[2] == sent
     assert call.x.published_model == "gpt-9"
 
@@ -347,6 +350,7 @@ def test_a_stream_that_failed_at_once_is_not_asked_of_another_either() -> None:
 
 DRAWN = Usage(output_total=3, output_image=3, images=0)
 TWO_S = Usage(audio_s=2.0)
+UNCOUNTED = Usage(estimated=True, uncounted=True)
 
 
 @pytest.mark.parametrize(
@@ -459,17 +463,23 @@ def test_a_made_thing_is_told_with_its_own_status() -> None:
     ("dialect", "request_body", "body", "usage"),
     [
         (SPEECH, b'{"model": "m", "input": "H\xc3\xa9llo"}', b"\x00\xff", Usage(characters=5)),
-        (SPEECH, b'{"model": "m"}', b"\x00\xff", None),
+        (SPEECH, b'{"model": "m"}', b"\x00\xff", UNCOUNTED),
         (IMAGES, b'{"model": "m", "n": 3}', b'{"data": [{}, {}]}', Usage(images=2)),
         (IMAGES, b'{"model": "m", "n": 3}', b'{"images": 7}', Usage(images=3, estimated=True)),
         (IMAGES, b'{"model": "m", "n": 3}', b'{"data": [{}], "usage": {"output_tokens": 9}}', None),
-        (BY_NAME["openai.moderations"], b'{"model": "m", "input": "x"}', b'{"results": []}', None),
+        # What nobody tells is not nothing.
+        (BY_NAME["openai.moderations"], b'{"model": "m", "input": "x"}', b'{"results": []}', UNCOUNTED),
+        (HEARD, b'{"model": "m", "file_id": "x"}', b"hello", UNCOUNTED),
+        (HEARD, b'{"model": "m"}', b'{"text": "a", "usage": {"seconds": 2}}', None),
+        # Of what a provider holds nothing is charged by the call.
+        (FILES, b'{"model": "m"}', b'{"id": "f"}', None),
     ],
 )
 def test_what_the_answer_does_not_tell_is_taken_from_the_request(
     dialect: Dialect, request_body: bytes, body: bytes, usage: Usage | None
 ) -> None:
-    call = Call(dialect, request_body, Answer(200, body, content_type=b"application/octet-stream"))
+    content_type = b"application/json" if body.startswith(b"{") else b"application/octet-stream"
+    call = Call(dialect, request_body, Answer(200, body, content_type=content_type), x_gatewright_model=b"m")
     call.reply()
     reported = call.x.usage
     call.x.sent_s = 1.0
@@ -501,3 +511,48 @@ def test_what_was_never_sent_used_nothing() -> None:
     call.x.sent_s = 0.0
     fill_usage(call.x)
     assert call.x.usage is None
+
+
+TOKENS = {"input": "0.6", "output": "10", "output_audio": "12"}
+SAYING = b'{"model": "v", "input": "Hello"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "prices", "config", "is_refused"),
+    [
+        # Bytes tell nothing, and the characters have no price.
+        (SAYING, TOKENS, {}, True),
+        (SAYING, TOKENS, {"unpriced": "allow"}, False),
+        (SAYING, TOKENS, {"soft": True}, False),
+        (SAYING, {"input_characters": "15"}, {}, False),
+        (SAYING, {"input": "0", "output": "0"}, {}, False),
+        # The last event tells the tokens.
+        (b'{"model": "v", "input": "Hello", "stream_format": "sse"}', TOKENS, {}, False),
+    ],
+)
+def test_a_hard_budget_pays_no_speech_that_cannot_be_counted(
+    body: bytes, prices: dict[str, str], config: dict[str, Any], is_refused: bool
+) -> None:
+    call = Call(SPEECH, body, Answer(200, b"\x00", content_type=b"audio/mpeg"))
+    pay_by_budget(call, {"v": prices}, usd=1.0, **config)
+    if is_refused:
+        error = call.refused()
+        assert (error.kind, "`unpriced: allow`" in error.message) == (Kind.FORBIDDEN, True)
+        assert call.world.sent == []
+    else:
+        call.reply()
+
+
+def test_transcripts_that_tell_nothing_are_paid_by_what_was_uploaded() -> None:
+    part = b'--XbX\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    fields = part % (b"model", b"", b"v") + part % (b"response_format", b"", b"text")
+    body = fields + part % (b"file", b'; filename="a.mp3"', b"ID3" + bytes(799_997)) + b"--XbX--\r\n"
+    call = Call(HEARD, body, Answer(200, b"hello", content_type=b"text/plain"), content_type=FORM_TYPE)
+    pay_by_budget(call, {"v": {"input_audio_hour": "0.36"}}, usd=0.015)
+    call.reply()
+    settle(call.x, call.world.ports)
+    assert call.x.usage == Usage(audio_s=100.0, estimated=True)
+    assert call.x.cost_femto_usd == 10_000_000_000_000
+    again = Call(HEARD, body, content_type=FORM_TYPE)
+    again.world, again.x.snapshot = call.world, call.x.snapshot
+    assert again.refused().kind is Kind.QUOTA_EXCEEDED

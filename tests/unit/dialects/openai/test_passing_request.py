@@ -43,6 +43,12 @@ def test_characters(text: bytes, characters: int | None) -> None:
     assert asked_speech({"input": Raw(text)}, b"") == expected
 
 
+@pytest.mark.parametrize(("form", "is_told"), [(b'"sse"', True), (b'"audio"', False), (b"null", False), (b"5", False)])
+def test_events_of_speech_tell_more(form: bytes, is_told: bool) -> None:
+    asked = asked_speech({"input": Raw(b'"Hello"'), "stream_format": Raw(form)}, b"")
+    assert asked == Usage(characters=5, estimated=is_told)
+
+
 def test_speech_of_nothing() -> None:
     assert asked_speech({}, b"") is None
 
@@ -69,8 +75,15 @@ def form(*contents: bytes) -> bytes:
         # What a field pretends to be makes the upload no shorter.
         (form(sound(8), sound(20_000)), 2.5),
         (form(sound(20_000), sound(8)), 2.5),
-        (form(b"ID3" + bytes(50)), None),
-        (form(b"text before " + sound(20_000)), None),
+        # Other formats by their size, 64 kbit a second; so whatever part of a form it is that the provider reads.
+        (form(b"whisper-1", b"ID3" + bytes(15_997)), 2.0),
+        (form(sound(8), b"OggS" + bytes(15_996)), 2.0),
+        (form(b"OggS" + bytes(15_996), sound(24_000)), 3.0),
+        (form(b"x" * 28 + sound(20_000)), 5.009),
+        (form(b""), None),
+        (b"--b", None),
+        (b"--b\r\n", None),
+        (b'{"file": "RIFF"}', None),
         (b"", None),
     ],
 )
