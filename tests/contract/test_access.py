@@ -105,7 +105,7 @@ def test_every_surface_can_be_allowed_and_denied(route: Route) -> None:
 @pytest.mark.parametrize(
     ("scopes", "allowed"),
     [
-        (Scopes(models=("m",), networks=("192.0.2.0/24",)), True),
+        (Scopes(networks=("192.0.2.0/24",)), True),
         (Scopes(models=("another",)), False),
         (Scopes(surfaces=("none",)), False),
         (Scopes(networks=("10.0.0.0/8",)), False),
@@ -114,6 +114,20 @@ def test_every_surface_can_be_allowed_and_denied(route: Route) -> None:
 def test_no_surface_escapes_the_scopes_of_a_key(route: Route, scopes: Scopes, allowed: bool) -> None:
     x = on(route, Consumer("acme/search/indexer", "k-1", scopes=scopes))
     assert is_allowed(Access(), x) == is_allowed(built(), x) == allowed
+
+
+@every_surface
+def test_narrowed_to_models_nobody_reaches_what_runs_any_model(route: Route) -> None:
+    name = route.surface.name
+    is_reached = route.surface.names_model
+    scoped = on(route, Consumer("acme/search/indexer", "k-1", scopes=Scopes(models=("m",))))
+    assert is_allowed(Access(), scoped) == is_allowed(built(), scoped) == is_reached
+    assert is_allowed(built(models=["m"]), on(route)) == is_reached
+    assert is_allowed(built(when='request.model == "m"'), on(route)) == is_reached
+    named = on(route, Consumer("acme/search/indexer", "k-1", scopes=Scopes(models=("m",), surfaces=(name,))))
+    assert is_allowed(Access(), named)
+    assert is_allowed(built(models=["m"], surfaces=[name]), on(route))
+    assert is_allowed(built(), on(route))
 
 
 @every_surface

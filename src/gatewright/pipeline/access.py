@@ -30,6 +30,10 @@ from gatewright.pipeline.matching import is_selected
 from gatewright.pipeline.model_choice import find_choices, find_published, is_called_model
 
 _FAMILIES: Final = {surface.name: dialect.family for dialect in DIALECTS for surface in dialect.surfaces}
+_ACCOUNT: Final = frozenset(
+    surface.name for dialect in DIALECTS for surface in dialect.surfaces if not surface.names_model
+)
+"""Surfaces of what a provider's account holds, where a call can run any of its models: files and batches."""
 _MAX_KEPT: Final = 10_000
 """Verdicts, and consumers' rules, that are remembered; beyond it the table is begun anew."""
 _MAX_NAME: Final = 256
@@ -82,6 +86,8 @@ class Rule:
         """Whether it covers calls on this surface."""
         document = self._document
         if document.surfaces and surface not in document.surfaces:
+            return False
+        if surface in _ACCOUNT and self.restricts_models and not document.surfaces:
             return False
         return not document.is_limited or _FAMILIES.get(surface) != "passing"
 
@@ -362,6 +368,12 @@ def _refuse_by_scopes(scopes: Scopes, model: str, surface: str) -> tuple[str, st
         return f"This key is not for the model {_shown(model)}; it is for {_some(scopes.models)}.", "model"
     if scopes.surfaces and surface not in scopes.surfaces:
         return f"This key is not for the surface `{surface}`; it is for {_some(scopes.surfaces)}.", None
+    if scopes.models and not scopes.surfaces and surface in _ACCOUNT:
+        return (
+            f"This key is for some models only. On the surface `{surface}` any of the provider's could be run, so the "
+            "key must be for that surface too.",
+            None,
+        )
     return None
 
 

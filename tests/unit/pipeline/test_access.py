@@ -281,6 +281,15 @@ def test_scopes_narrow_with_rules_and_without(rules: list[dict[str, Any]]) -> No
     assert error.message == "This key is not for the surface `messages`; it is for `chat_completions`, `embeddings`."
 
 
+def test_a_key_for_models_reads_why_it_may_not_run_batches() -> None:
+    error = refusal(Access(), call(scoped(models=("gpt-4.1",)), surface="batches_create"))
+    assert error.message == (
+        "This key is for some models only. On the surface `batches_create` any of the provider's could be run, so the "
+        "key must be for that surface too."
+    )
+    Access().check(call(scoped(models=("gpt-4.1",), surfaces=("batches_create",)), surface="batches_create"), "")
+
+
 def test_scopes_never_widen() -> None:
     access = built({"models": ["claude-*"]})
     refusal(access, call(scoped(models=("gpt-4.1",))))
