@@ -263,6 +263,13 @@ class CounterMachine(RuleBasedStateMachine):
         for process in range(len(self.subject.processes)):
             assert dict(zip(keys, self.used(process, keys), strict=True)) == dict(zip(keys, expected, strict=True))
 
+    @invariant()
+    def agree_on_what_is_settled(self) -> None:
+        keys = [key for key, (kind, _, _) in SHAPES.items() if kind is Kind.BUDGET]
+        for counters in self.subject.processes:
+            settled = self.subject.finish(counters.settled([self.allowance(key) for key in keys]))
+            assert settled == [self.plain[key].settled for key in keys]
+
     def check_refusal(self, answer: Any, index: int, allowance: Allowance, amount: int) -> None:
         plain, now = self.plain[allowance.key], self.clock()
         assert isinstance(answer, Refused), answer

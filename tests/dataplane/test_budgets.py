@@ -497,3 +497,27 @@ def test_managed_budgets_are_served_and_outlive_the_database(tmp_path: Path) -> 
             refused = call(gateway, render_chat("m"))
             assert refused.status == 429
             assert "budget `kept`" in refused.json()["error"]["message"]
+
+
+def test_alerts_tell_what_is_spent_and_not_what_is_reserved(tmp_path: Path, hook: Hook) -> None:
+    alerts = {"per": "total", "alerts": [50, 100], "webhook": "${env:HOOK}"}
+    with ScriptedUpstream() as upstream:
+        policies = [budget("held", 0.0053, **alerts), budget("refusing", 10.2 * ANSWER_USD, **alerts)]
+        config = priced(upstream, {"held": target(), "refusing": target()}, policies)
+        environment = {**ENVIRONMENT, "HOOK": hook.url}
+        with (
+            GatewayProcess(config, environment=environment, directory=tmp_path) as gateway,
+            gateway.connect() as client,
+        ):
+            gateway.wait_for(lambda: (gateway.state / "gatewright.db").exists())
+            upstream.next(*long_stream(8, stall=True))
+            client.send(render_chat("held", stream=True)).receive_bytes(b"hey")
+            assert _status(gateway, "held") == 200
+            assert call(gateway, render_chat("held", max_tokens=1_000)).status == 429
+            gateway.wait_for(lambda: _used(gateway, "held") == pytest.approx(ANSWER_USD))
+            assert [_status(gateway, "refusing") for _ in range(10)] == [200] * 9 + [429]
+            gateway.wait_for(partial(_has_heard, hook, 2), 10)
+            assert sorted((alert["budget"], alert["threshold_percent"]) for alert in hook.received) == [
+                ("refusing", 50),
+                ("refusing", 100),
+            ]

@@ -1,8 +1,12 @@
 """Watches how far budgets are spent: keeps their state for metrics and the admin API, and tells when a mark is passed.
 
-Workers report a budget whenever it was used. A mark (a percentage of the limit) is told once per budget, group and
-calendar window: in the log, and to the budget's webhook. What was told is kept in the database, so that a restart does
-not tell it again; without a database it is told again rather than never.
+Workers report what is spent of a budget whenever it was used. Their reports may come in any order, and what is spent in
+a window never becomes less, so the largest counts. A mark (a percentage of the limit) is told once per budget, group
+and calendar window: in the log, and to the budget's webhook. What was told is kept in the database, so that a restart
+does not tell it again; without a database it is told again rather than never.
+
+A hard budget need not come to 100 %: it refuses who may need more than is left. So one that refuses when it is nearly
+spent counts as spent for its marks. Not one that refuses before: a single request may be as large as its sender likes.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ _OPENING_TRIES: Final = 20
 _OPENING_S: Final = 0.25
 """How often, and how long each time, an alert waits for the database to open."""
 _NANO: Final = 1_000_000_000
+_NEARLY: Final = 80
+"""Percent from which a budget that refuses counts as spent."""
 FILTER: Final = "budget"
 
 
@@ -90,7 +96,9 @@ class BudgetWatch:
         """Note what workers report, and tell what has passed a mark."""
         for state in states:
             key = (state.name, state.who, state.window)
-            self.states.pop(key, None)
+            known = self.states.pop(key, None)
+            if known is not None and known.used_nano > state.used_nano:
+                state = msgspec.structs.replace(state, used_nano=known.used_nano)
             self.states[key] = state
             marks = self._marks.get(state.name)
             if marks is not None:
@@ -99,9 +107,12 @@ class BudgetWatch:
             self._forget()
 
     def _check(self, state: BudgetState, marks: _Marks) -> None:
+        reached = state.used_nano * 100
+        if state.is_dry and reached >= state.limit_nano * _NEARLY:
+            reached = max(reached, state.limit_nano * 100)
         for percent in marks.percents:
             mark = (f"{state.name}:{state.who}:{state.window}", percent)
-            if state.used_nano * 100 >= state.limit_nano * percent and mark not in self._told:
+            if reached >= state.limit_nano * percent and mark not in self._told:
                 if len(self._told) >= _MAX_TOLD:
                     self._told.clear()
                 self._told.add(mark)

@@ -74,7 +74,7 @@ class BudgetSpending(Struct, frozen=True):
     limit_usd: float
     """What may be spent in the window."""
     used_usd: float
-    """What is spent and reserved."""
+    """What is spent; what running exchanges have reserved is not in it."""
 
     @classmethod
     def of(cls, state: BudgetState) -> BudgetSpending:

@@ -249,6 +249,11 @@ class CellCounters(ABC):
             result.append(row[BASE] + row[RING + number % size])
         return result
 
+    def settled(self, allowances: Sequence[Allowance]) -> list[int]:
+        """What is settled of each budget."""
+        rows = (self._rows.get(allowance.key) or self._seek(allowance) for allowance in allowances)
+        return [0 if row is None else row[SETTLED] for row in rows]
+
     def raise_settled(self, allowance: Allowance, amount: int) -> bool:
         """Let at least so much of a budget be settled: what the ledger knows, after the counter was lost.
 

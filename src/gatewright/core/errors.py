@@ -8,7 +8,7 @@ else. Dialects render a kind in their own error shape; logs and metrics carry `k
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -156,7 +156,19 @@ class GatewayError(Exception):
     holds a secret or an upstream's address with credentials.
     """
 
-    __slots__ = ("body", "cause", "code", "headers", "kind", "message", "param", "retry_after_s", "status", "untouched")
+    __slots__ = (
+        "body",
+        "budget",
+        "cause",
+        "code",
+        "headers",
+        "kind",
+        "message",
+        "param",
+        "retry_after_s",
+        "status",
+        "untouched",
+    )
 
     def __init__(
         self,
@@ -188,6 +200,8 @@ class GatewayError(Exception):
         """The upstream's own error body, when it is passed through in the client's dialect instead of `message`."""
         self.untouched = False
         """Whether it is certain that the upstream took nothing of the request, so sending it again is safe."""
+        self.budget: Any = None
+        """The budget that refused (`pipeline.claims.BudgetGroup`), whose alerts tell of it."""
         self.headers = headers
         """Headers that go with the error (an upstream's rate-limit headers)."""
 

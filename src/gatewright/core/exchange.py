@@ -66,8 +66,8 @@ class Exchange:
     """What limits and budgets count of it, once reserved (`pipeline.claims.Plan`)."""
     grant: Grant | None = None
     """What it holds of them, until it is settled."""
-    budgets: list[tuple[Any, int]] | None = None
-    """The budgets it was paid from, with what they have spent now, in nano-dollars, as far as this worker knows."""
+    budgets: tuple[Any, ...] = ()
+    """The groups of the budgets it was paid from (`pipeline.claims.BudgetGroup`), once settled."""
     past: list[Any] | None = None
     """The attempts before the present one (`pipeline.booking.PastAttempt`)."""
     is_complete = False

@@ -64,6 +64,13 @@ class Counters(Protocol):
         """What is used and reserved of each now."""
         ...
 
+    def settled(self, allowances: Sequence[Allowance]) -> list[int] | Awaitable[list[int] | None]:
+        """What is settled of each budget, without what is reserved; None when nobody can be asked now.
+
+        On another machine what was settled here a moment ago may not be in it.
+        """
+        ...
+
 
 class Callers(Protocol):
     """Who holds a credential, beyond the keys that the configuration lists."""

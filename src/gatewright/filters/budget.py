@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from gatewright.config.documents import Document
 from gatewright.config.references import CelText
@@ -88,7 +89,7 @@ class Budget(Filter):
         allowance = Allowance(group.key, CountKind.BUDGET, self._limit, ends_at=window.ends_at, is_hard=not config.soft)
         refuses = config.unpriced == "refuse" and not config.soft
         claims = self._claims[who] = Claims(
-            [Claim(allowance, Measure.COST, partial(self._refusal, window))],
+            [Claim(allowance, Measure.COST, partial(self._refusal, group))],
             budget=group,
             other_model=config.when_dry,
             refuse_unpriced=self._refuse_unpriced if refuses else None,
@@ -96,19 +97,21 @@ class Budget(Filter):
         )
         return claims
 
-    def _refusal(self, window: Window, refused: Refused) -> GatewayError:
-        until_s = window.ends_at - self._wall()
-        when = "" if window.name == "total" else f" It begins anew in {_shown_duration(until_s)}."
+    def _refusal(self, group: BudgetGroup, refused: Refused) -> GatewayError:
+        until_s = group.ends_at - self._wall()
+        when = "" if group.window == "total" else f" It begins anew in {_shown_duration(until_s)}."
         per = "in all" if self._config.per == "total" else f"per {self._config.per}"
         budget = f"The budget `{self._scope}` of ${_shown_usd(self._config.usd)} {per}"
         left = refused.left / _NANO
         state = f"has ${_shown_usd(left)} left, less than this may cost" if left > 0 else "is used up"
-        return GatewayError(
+        error = GatewayError(
             Kind.QUOTA_EXCEEDED,
             f"{budget} {state}.{when}",
             code="insufficient_quota",
             retry_after_s=max(until_s, 1.0) if until_s < _SOON else None,
         )
+        error.budget = replace(group, is_dry=True)
+        return error
 
     def _refuse_unpriced(self, model: str) -> GatewayError:
         return GatewayError(

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from gatewright.core.counting import Allowance, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 
 NANO_FEMTO: Final = 1_000_000
@@ -52,6 +52,13 @@ class BudgetGroup(Struct, frozen=True):
     window: str
     ends_at: float
     limit_nano: int
+    is_dry: bool = False
+    """Whether it has just refused an exchange."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """Its counter, for whoever asks what is spent."""
+        return Allowance(self.key, Kind.BUDGET, self.limit_nano, ends_at=self.ends_at)
 
     @property
     def key(self) -> str:
@@ -88,7 +95,8 @@ class Claims:
     def soften(self) -> Claims:
         """Claims that count the same and never refuse."""
         if self.soft is None:
-            self.soft = Claims([_soften(claim) for claim in self.claims], budget=self.budget)
+            budget = None if self.budget is None else msgspec.structs.replace(self.budget, is_dry=True)
+            self.soft = Claims([_soften(claim) for claim in self.claims], budget=budget)
         return self.soft
 
 

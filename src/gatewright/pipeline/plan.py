@@ -59,11 +59,7 @@ class Plan:
         self.expires = any(allowance.kind != Kind.SLIDING for allowance in self.allowances)
         """Whether reservations must be kept alive."""
         self.unpriced = next((part.refuse_unpriced for part in parts if part.refuse_unpriced is not None), None)
-        self.budgets = tuple(
-            (index, part.budget)
-            for index, (claim, part) in enumerate(claims)
-            if part.budget is not None and claim.measure == Measure.COST
-        )
+        self.budgets = tuple([part.budget for part in parts if part.budget is not None])
         groups = ((b"requests", (Measure.REQUESTS,)), (b"tokens", (Measure.INPUT, Measure.OUTPUT, Measure.TOTAL)))
         self.shown = tuple([rows for unit, measures in groups if (rows := self._shown(unit, measures))])
         """What the rate-limit headers speak of: limits of requests, then of tokens."""

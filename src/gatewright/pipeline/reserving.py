@@ -278,12 +278,8 @@ def settle_grant(x: Exchange, ports: Ports) -> None:
         return
     x.grant = None
     plan: Plan = x.plan
+    x.budgets = plan.budgets
     used = used_amounts(plan, total_usage(x), total_cost(x))
-    if plan.budgets:
-        x.budgets = [
-            (group, group.limit_nano - grant.left[index] - grant.amounts[index] + used[index])
-            for index, group in plan.budgets
-        ]
     for limits in plan.shown:
         for limit in limits:
             # What the headers of a whole answer will tell.

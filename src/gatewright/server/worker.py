@@ -269,6 +269,8 @@ class Worker(asyncio.Protocol):
             counters_emptied=0 if self._state is None else self._state.counters_emptied,
             ledger_lost=0 if self._state is None else self._state.ledger_lost,
         )
+        if self._state is not None:
+            self._state.ask_spent(self._recorder)
         datagrams = self._recorder.batches(gauges)
         for index, datagram in enumerate(datagrams):
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +17,7 @@ from gatewright.config.documents import Gateway
 from gatewright.core.ports import Counters, Ports
 from gatewright.net.deadlines import Deadlines
 from gatewright.net.tasks import TaskGroup
+from gatewright.pipeline.claims import BudgetGroup
 from gatewright.pipeline.guesses import Guesses
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.callers import WorkerCallers
@@ -31,6 +32,7 @@ from gatewright.store.redis_events import Event, Happening
 from gatewright.store.secrets_file import read_or_create_secret
 from gatewright.store.shared import SharedCounters
 from gatewright.telemetry.log import Log
+from gatewright.telemetry.recorder import Recorder
 
 if TYPE_CHECKING:
     from gatewright.server.issued_tokens import IssuedTokens
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 COUNTERS_FILE: Final = "counters"
 _NOTICED_S: Final = 0.01
 JOURNALS: Final = "journal"
+
+_ASKED_AT_ONCE: Final = 200
+"""Budgets; meanwhile nobody else counts."""
 
 _TOLD: Final = {
     Happening.DOWN: "the counters' server is away",
@@ -67,6 +72,7 @@ class WorkerState:
         log: Log,
     ) -> None:
         self._log = log
+        self._spawn = spawn
         self._shared: SharedCounters | None = None
         self._journal: JournalLedger | None = None
         self.ledger: Ledger = NoLedger()
@@ -138,6 +144,17 @@ class WorkerState:
             self._journal.tick()
         self._callers.tick()
 
+    def ask_spent(self, recorder: Recorder) -> None:
+        """Have it noted what budgets have spent that were used: now, or as soon as the counters' server answers."""
+        groups = recorder.used_budgets()
+        for first in range(0, len(groups), _ASKED_AT_ONCE):
+            some = groups[first : first + _ASKED_AT_ONCE]
+            answer = self.ports.counters.settled([group.allowance for group in some])
+            if isinstance(answer, list):
+                recorder.note_spent(some, answer)
+            else:
+                self._spawn(_note_spent(recorder, some, answer))
+
     async def close(self) -> None:
         """Give everything back; what is still owed to the counters' server is sent for a moment."""
         if self._remote is not None:
@@ -179,3 +196,9 @@ class WorkerState:
         if event.count:
             told["count"] = event.count
         tell(_TOLD[event.happening], **told)
+
+
+async def _note_spent(
+    recorder: Recorder, groups: Sequence[BudgetGroup], answer: Awaitable[Sequence[int] | None]
+) -> None:
+    recorder.note_spent(groups, await answer)

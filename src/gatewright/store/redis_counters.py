@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 
 from gatewright.config.counters import Counters as Settings
 from gatewright.core.cells import LARGEST
-from gatewright.core.counting import SLICES, Allowance, Kind, Refused
+from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
 from gatewright.core.grant import Grant
@@ -35,20 +35,22 @@ from gatewright.store.redis_scripts import (
     BOOK,
     RAISE,
     SEED,
+    SETTLED,
     TAKE,
     USED,
     Booked,
     Row,
     Script,
     Shape,
+    Shapes,
     Taken,
     parse_booked,
+    parse_settled,
     parse_taken,
     parse_used,
     render_book,
     render_clock,
     render_take,
-    shape_of,
 )
 
 _BATCH_S: Final = 0.005
@@ -57,7 +59,6 @@ _MAX_BATCH: Final = 200
 """Counters in one batch, so that the server is never busy with one for more than a few milliseconds."""
 _MAX_OWED: Final = 200_000
 """Counters and slices that may wait to be booked, which is about 100 MB after a long outage."""
-_MAX_SHAPES: Final = 50_000
 _RETRY_AFTER_S: Final = 1.0
 _SLIDING: Final = Kind.SLIDING
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class RedisCounters:
         self._link: Link = self._own_link or link  # type: ignore[assignment]  # one of the two is there
         self._owed = Owed(_MAX_OWED)
         self._leases = Leases(settings.lease, self._owed) if settings.lease else None
-        self._shapes: dict[str, Shape] = {}
+        self._shape = Shapes(settings.prefix).of
         self._ahead_us = (wall() - clock()) * 1e6
         """What the server's clock is ahead of `clock`, at most; the wall's until the server has answered."""
         self._was_up: bool | None = None
@@ -203,6 +204,10 @@ class RedisCounters:
         arguments = [argument for shape in shapes for argument in (int(shape.kind), repr(shape.width_s))]
         answer = await self._ask(USED, [shape.name for shape in shapes], arguments)
         return self._used_without(allowances) if answer is None else parse_used(answer)
+
+    async def settled(self, allowances: Sequence[Allowance]) -> list[int] | None:
+        answer = await self._ask(SETTLED, [self._shape(allowance).name for allowance in allowances], ())
+        return None if answer is None else parse_settled(answer)
 
     async def raise_settled(self, allowance: Allowance, amount: int) -> bool:
         """Let at least so much of a budget be settled: what the ledger knows, after the server lost its data.
@@ -545,20 +550,6 @@ class RedisCounters:
             self._owed.lost = 0
         # Even when nothing is owed: the answer says whether the server still has its data.
         self.flush(is_forced=True)
-
-    def _shape(self, allowance: Allowance) -> Shape:
-        shape = self._shapes.get(allowance.key)
-        if (
-            shape is None
-            or shape.kind is not allowance.kind
-            # A sliding counter's period may have changed with the configuration.
-            or (shape.kind is _SLIDING and shape.width_s != allowance.period_s / (SLICES - 1))
-        ):
-            shape = shape_of(allowance, self._prefix)
-            if len(self._shapes) >= _MAX_SHAPES:
-                self._shapes.clear()
-            self._shapes[allowance.key] = shape
-        return shape
 
     def _given_us(self) -> int | None:
         return None if self._server_clock_us is None else self._server_clock_us()

@@ -191,6 +191,15 @@ end
 return whole(math.max(0, missing))
 """
 )
+_SETTLED: Final = (
+    _READ
+    + """
+local reply = {}
+for i, key in ipairs(KEYS) do reply[i] = redis.call('HGET', key, 's') or '0' end
+return table.concat(reply, ' ')
+"""
+)
+
 _SEED: Final = (
     _READ
     + """
@@ -214,6 +223,8 @@ _WORDS: Final = {
     "REPLY_MS": _REPLY_S * 1000,
     "ASK_AGAIN_US": int(UNKNOWN_WAIT_S * 1_000_000),
 }
+_MAX_SHAPES: Final = 50_000
+"""Remembered; beyond it they are made again."""
 _NEVER_S: Final = 9e9
 """Windows that end later do not end; microseconds of it stay exact in Lua."""
 
@@ -236,10 +247,11 @@ TAKE: Final = _script(_TAKE)
 BOOK: Final = _script(_BOOK)
 """A replica's next batch: give back, book what was used, and take in advance. Sent again, it only repeats its reply."""
 USED: Final = _script(_USED)
+SETTLED: Final = _script(_SETTLED)
 RAISE: Final = _script(_RAISE)
 SEED: Final = _script(_SEED)
 """Which generation of the server's numbers lacks what the ledger knows; none, once that is noted."""
-SCRIPTS: Final = (TAKE, BOOK, USED, RAISE, SEED)
+SCRIPTS: Final = (TAKE, BOOK, USED, SETTLED, RAISE, SEED)
 
 
 class Shape(Struct, frozen=True):
@@ -308,6 +320,29 @@ def shape_of(allowance: Allowance, prefix: str) -> Shape:
             return Shape(f"{{{prefix}}}:c:{key}", Kind.CONCURRENT, CELL_S, 0)
 
 
+class Shapes:
+    """Where and how allowances are counted, remembered."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._known: dict[str, Shape] = {}
+
+    def of(self, allowance: Allowance) -> Shape:
+        """The same as `shape_of`."""
+        shape = self._known.get(allowance.key)
+        if (
+            shape is None
+            or shape.kind is not allowance.kind
+            # A sliding counter's period may have changed with the configuration.
+            or (shape.kind is Kind.SLIDING and shape.width_s != allowance.period_s / (SLICES - 1))
+        ):
+            shape = shape_of(allowance, self._prefix)
+            if len(self._known) >= _MAX_SHAPES:
+                self._known.clear()
+            self._known[allowance.key] = shape
+        return shape
+
+
 def render_clock(now_us: int | None) -> str:
     """The first argument of every script: nothing for the server's clock, which is what all but tests use."""
     return "" if now_us is None else str(now_us)
@@ -370,6 +405,11 @@ def parse_booked(reply: bytes) -> Booked:
     generation, now, *rest = reply.split()
     numbers = list(map(int, rest))
     return Booked(generation.decode(), int(now), list(zip(numbers[::2], numbers[1::2], strict=True)))
+
+
+def parse_settled(reply: bytes) -> list[int]:
+    """What `SETTLED` replied: what is settled of each."""
+    return list(map(int, reply.split()))
 
 
 def parse_used(reply: bytes) -> list[int]:

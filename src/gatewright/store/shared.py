@@ -184,6 +184,14 @@ class SharedCounters(CellCounters):
             if is_locked:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    def settled(self, allowances: Sequence[Allowance]) -> list[int]:
+        is_locked = self._begin()
+        try:
+            return CellCounters.settled(self, allowances)
+        finally:
+            if is_locked:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
     def raise_settled(self, allowance: Allowance, amount: int) -> bool:
         is_locked = self._begin()
         try:

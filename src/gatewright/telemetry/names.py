@@ -129,7 +129,7 @@ LEDGER_LOST: Final = Metric(
 BUDGET_USED: Final = Metric(
     "gatewright_budget_used_usd",
     "gauge",
-    "US dollars spent in the present window, by the last exchange that was paid from it.",
+    "US dollars spent in the present window; what running exchanges have reserved is not in it.",
     _BUDGET,
 )
 BUDGET_LIMIT: Final = Metric(

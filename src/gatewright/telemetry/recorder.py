@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -51,8 +51,10 @@ class Recorder:
         """The members of an access-log line that all exchanges of a label set share, rendered."""
         self._consumers: dict[str, bytes] = {}
         """The paths of consumers, as JSON."""
+        self._used: set[BudgetGroup] = set()
+        self._used_before: set[BudgetGroup] = set()
         self._budgets: dict[BudgetGroup, int] = {}
-        """Budget groups that were used since the last batch, with what they have spent."""
+        """What is to be told of budgets: what they have spent."""
         self._lines: list[bytes] = []
         self._lines_bytes = 0
         self._lost = 0
@@ -79,11 +81,26 @@ class Recorder:
             tally.add_usage(x.usage, x.cost_femto_usd)
         if x.past is not None:
             self._add_past(x, key)
-        if x.budgets is not None:
-            for group, used_nano in x.budgets:
-                self._budgets[group] = used_nano
+        for group in x.budgets:
+            self._used.add(group)
+        if error is not None and error.budget is not None:
+            self._used.add(error.budget)
         if self.lines_wanted:
             self._add_line(x, self._fixed.get(key) or self._render_fixed(key), total_s, overhead_s)
+
+    def used_budgets(self) -> list[BudgetGroup]:
+        """The budgets of exchanges since the last call, and once more those of the time before that: a server of
+        counters knows the last of what was spent a moment later."""
+        groups = list(self._used | self._used_before)
+        self._used_before, self._used = self._used, set()
+        return groups
+
+    def note_spent(self, groups: Sequence[BudgetGroup], spent: Sequence[int] | None) -> None:
+        """What the counters say is spent, for the next batch; None: ask again the next time."""
+        if spent is None:
+            self._used.update(groups)
+        else:
+            self._budgets.update(zip(groups, spent, strict=True))
 
     def batches(self, gauges: Gauges) -> list[bytes]:
         """Everything gathered since the last call, as datagrams; there is always at least one, for the gauges."""
@@ -112,7 +129,7 @@ class Recorder:
             for cell in batch.cells:
                 self._merge(cell)
             for state in batch.budgets:
-                group = BudgetGroup(state.name, state.who, state.window, state.ends_at, state.limit_nano)
+                group = BudgetGroup(state.name, state.who, state.window, state.ends_at, state.limit_nano, state.is_dry)
                 self._budgets.setdefault(group, state.used_nano)
             if batch.lines:
                 self._keep_line(batch.lines, batch.lines.count(b"\n"))
@@ -230,7 +247,15 @@ class Recorder:
     def _take_budgets(self) -> list[BudgetState]:
         groups = list(self._budgets)[:_BUDGETS_PER_BATCH]
         return [
-            BudgetState(group.name, group.who, group.window, group.ends_at, group.limit_nano, self._budgets.pop(group))
+            BudgetState(
+                group.name,
+                group.who,
+                group.window,
+                group.ends_at,
+                group.limit_nano,
+                self._budgets.pop(group),
+                group.is_dry,
+            )
             for group in groups
         ]
 

@@ -84,7 +84,9 @@ class BudgetState(Struct, frozen=True, array_like=True):
     """Unix seconds."""
     limit_nano: int
     used_nano: int
-    """Spent and reserved, in 10⁻⁹ US dollars."""
+    """Spent, in 10⁻⁹ US dollars; what running exchanges have reserved is not in it."""
+    is_dry: bool = False
+    """Whether it has refused an exchange since it was reported last."""
 
 
 class Batch(Struct, frozen=True, array_like=True):

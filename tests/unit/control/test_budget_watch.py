@@ -60,8 +60,10 @@ class World:
         policies = [{"filter": "budget", "name": "monthly", "config": config}, {"filter": "rate_limit", "config": {}}]
         self.watch.configure(msgspec.convert({"policies": policies}, Gateway))
 
-    def spend(self, usd: float, who: str = "acme/a", window: str = "2026-11", name: str = "monthly") -> None:
-        state = BudgetState(name, who, window, self.clock() + 100.0, 10_000_000_000, round(usd * 1e9))
+    def spend(
+        self, usd: float, who: str = "acme/a", window: str = "2026-11", name: str = "monthly", *, is_dry: bool = False
+    ) -> None:
+        state = BudgetState(name, who, window, self.clock() + 100.0, 10_000_000_000, round(usd * 1e9), is_dry)
         self.watch.take([state])
 
         async def tell() -> None:
@@ -99,6 +101,30 @@ def test_each_mark_is_told_once_per_group_and_window(monkeypatch: pytest.MonkeyP
     }
     assert len(world.lines) == 4
     assert URL not in world.stream.getvalue()
+
+
+def test_late_reports_take_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.configure(50)
+    for usd in (4.0, 7.0, 6.0, 4.5):
+        world.spend(usd)
+    assert [state.used_nano for state in world.watch.present()] == [7_000_000_000]
+    assert world.percents == [50]
+
+
+@pytest.mark.parametrize(
+    ("usd", "told"),
+    [(7.99, [50]), (8.0, [50, 80, 90, 100]), (9.985, [50, 80, 90, 100]), (13.0, [50, 80, 90, 100, 130])],
+)
+def test_a_budget_that_is_nearly_spent_and_refuses_is_spent(
+    monkeypatch: pytest.MonkeyPatch, usd: float, told: list[int]
+) -> None:
+    world = World(monkeypatch)
+    world.configure(50, 80, 90, 100, 130)
+    for _ in range(2):
+        world.spend(usd, is_dry=True)
+    assert world.percents == told
+    assert {alert["used_usd"] for alert in world.posted} == {f"{usd:.9f}"}
 
 
 def test_a_jump_passes_every_mark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gatewright.core.consumer import Consumer
 from gatewright.core.counting import Kind as CountKind
@@ -98,6 +99,13 @@ def test_the_refusal_says_how_much_the_budget_is(usd: float, shown: str) -> None
     (claim,) = World().budget(usd=usd, per="total").on_reserve(exchange()).claims
     told = claim.refuse(Refused(0, 0, float("inf"))).message
     assert told == f"The budget `team money` of {shown} in all is used up."
+
+
+def test_a_refusal_names_the_budget_that_is_dry() -> None:
+    claims = World().budget(per="day").on_reserve(exchange())
+    assert claims.budget is not None
+    assert not claims.budget.is_dry
+    assert claims.claims[0].refuse(Refused(0, 0, 1.0)).budget == replace(claims.budget, is_dry=True)
 
 
 @pytest.mark.parametrize("per", ["day", "week", "month", "total"])

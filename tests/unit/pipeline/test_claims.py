@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gatewright.core.counting import Allowance, Kind, Refused
 from gatewright.core.errors import GatewayError
 from gatewright.core.errors import Kind as ErrorKind
@@ -25,10 +27,12 @@ def test_soft_claims_count_the_same_and_are_made_once() -> None:
     )
     soft = claims.soften()
     assert soft is claims.soften()
-    assert (soft.budget, soft.other_model, soft.refuse_unpriced) == (GROUP, None, None)
+    assert (soft.other_model, soft.refuse_unpriced) == (None, None)
+    assert soft.budget == replace(GROUP, is_dry=True), "which is why it is soft"
     (softened,), (hard,) = soft.claims, claims.claims
     assert (softened.allowance.key, softened.allowance.is_hard) == (hard.allowance.key, False)
 
 
 def test_groups_are_counted_by_name_group_and_window() -> None:
     assert GROUP.key == "budget:monthly:acme:2026-11"
+    assert GROUP.allowance == Allowance(GROUP.key, Kind.BUDGET, 1_000, ends_at=2e9)

@@ -72,7 +72,7 @@ def test_while_an_answer_streams_only_budgets_are_hard() -> None:
     assert [allowance.is_hard for allowance in plan.allowances] == [True, True]
     assert [allowance.is_hard for allowance in plan.running] == [False, True]
     assert plan.expires
-    assert plan.budgets == ((1, GROUP),)
+    assert plan.budgets == (GROUP,)
     assert not Plan([Claims([claim(Measure.TOTAL)])]).expires
 
 

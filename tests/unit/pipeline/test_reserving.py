@@ -125,8 +125,8 @@ def test_first_slice_is_held_and_what_was_used_stays(remote: bool) -> None:
     assert cost == pytest.approx((STREAM_SLICE + len(BODY) / 3) * 10_000, rel=0.01)
     books.settle(x, Usage(input_total=9, output_total=70))
     assert books.used(x) == [1, 70, 0, 79 * 10_000]
-    assert x.budgets is not None
-    assert [used for _, used in x.budgets] == [79 * 10_000]
+    assert [group.who for group in x.budgets] == [x.consumer.path]
+    assert books.counters.settled([group.allowance for group in x.budgets]) == [79 * 10_000]
 
 
 @pytest.mark.parametrize(

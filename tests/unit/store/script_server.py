@@ -8,7 +8,7 @@ from typing import Any
 from gatewright.core.cells import CELLS
 from gatewright.core.counting import SLICES, Kind
 from gatewright.store.redis_link import Call
-from gatewright.store.redis_scripts import BOOK, RAISE, SEED, TAKE, USED
+from gatewright.store.redis_scripts import BOOK, RAISE, SEED, SETTLED, TAKE, USED
 
 
 class ScriptServer:
@@ -37,6 +37,8 @@ class ScriptServer:
                     for i, key in enumerate(call.keys)
                 ]
                 return _render(now_us, *totals)
+            case SETTLED.digest:
+                return _render(*[self.settled.get(key, 0) for key in call.keys])
             case RAISE.digest:
                 missing = max(0, int(arguments[1]) - self.settled.get(call.keys[0], 0))
                 self.settled[call.keys[0]] = self.settled.get(call.keys[0], 0) + missing

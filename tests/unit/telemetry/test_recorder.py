@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gatewright.core.consumer import Consumer
 from gatewright.core.errors import GatewayError, Kind
@@ -294,12 +295,36 @@ def test_attempts_that_lost_are_counted_where_they_were_made() -> None:
     assert line.cost_usd == pytest.approx(5e-9)
 
 
+def test_budgets_are_asked_for_after_their_use_and_once_again() -> None:
+    it = recorder()
+    one, other = (BudgetGroup("monthly", f"acme/{name}", "2026-11", 2e9, 1_000) for name in "ab")
+    dry = replace(other, is_dry=True)
+    refusal = GatewayError(Kind.QUOTA_EXCEEDED, "no more")
+    refusal.budget = dry
+    for _ in range(2):
+        it.record(exchange(target=Target(), budgets=(one,)))
+    it.record(exchange(error=refusal))
+    assert set(it.used_budgets()) == {one, dry}
+    it.record(exchange(target=Target(), budgets=(other,)))
+    asked = it.used_budgets()
+    assert (len(asked), set(asked)) == (3, {one, dry, other})
+    it.note_spent([one, dry, other], None)
+    assert not [state for batch in taken(it) for state in batch.budgets]
+    asked = it.used_budgets()
+    assert set(asked) == {one, dry, other}, "nobody could be asked"
+    it.note_spent(asked, range(3))
+    states = {(state.who, state.is_dry): state.used_nano for batch in taken(it) for state in batch.budgets}
+    assert states == {(group.who, group.is_dry): used for used, group in enumerate(asked)}
+    it.used_budgets()
+    assert it.used_budgets() == []
+
+
 def test_budgets_that_could_not_be_sent_are_sent_again() -> None:
     it = recorder()
     group = BudgetGroup("monthly", "acme/a", "2026-11", 2e9, 1_000)
-    it.record(exchange(target=Target(), budgets=[(group, 700)]))
+    it.note_spent([group], [700])
     it.put_back(it.batches(Gauges()))
-    it.record(exchange(target=Target(), budgets=[(group, 900)]))
+    it.note_spent([group], [900])
     states = [state for batch in taken(it) for state in batch.budgets]
     assert states == [BudgetState("monthly", "acme/a", "2026-11", 2e9, 1_000, 900)]
     it.put_back(it.batches(Gauges()))
