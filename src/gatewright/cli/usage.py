@@ -56,7 +56,6 @@ class Sorting(StrEnum):
 
 NOBODY: Final = "(none)"
 """Shown where there is no name: a request that was refused went to no provider."""
-_MAX_ROWS: Final = 1_000_000_000
 _NUMBERS: Final = ("EXCHANGES", "FAILED", "INPUT", "CACHED", "OUTPUT", "COST USD")
 
 
@@ -76,11 +75,10 @@ def usage(
     model: Annotated[str, typer.Option("--model", help="Only this published model; `*` at the end is any.")] = "",
     provider: Annotated[str, typer.Option("--provider", help="Only this provider, by its configured name.")] = "",
     sort: Annotated[
-        Sorting | None,
-        typer.Option("--sort", help="Default: by time where that is told apart, else the dearest first."),
+        Sorting | None, typer.Option("--sort", help="Default: by time where it is told apart, else the dearest first.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, max=_MAX_ROWS, help="Rows at most; the total is of all.")
+        int | None, typer.Option("--limit", min=1, max=10**9, help="Rows at most; the total is of all.")
     ] = None,
     shape: Annotated[
         Format, typer.Option("--format", help="`focus` is the FinOps Open Cost and Usage Specification, as CSV.")
