@@ -5,7 +5,9 @@ ones as far as the ledger knows them, and what FOCUS has no column for under nam
 for custom columns want it.
 
 One row is one day (UTC) of one consumer, published model, provider and upstream model. The ledger adds up what an
-attempt cost, not what its input cost apart from its output, so a row is not divided by kinds of tokens. Costs are not
+attempt cost, not what its input cost apart from its output, so a row is not divided by kinds of tokens. Its quantity is
+in what was used: tokens, seconds, pictures. Where that was several of them, or where nobody knows, there is no number
+that the whole cost is for but the requests to the provider, and quantities must not be null for usage. Costs are not
 rounded: their sum is the ledger's, to the femto-dollar. All four cost columns are equal: the catalogue knows one price,
 which is the operator's own where there is one.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -24,7 +27,6 @@ from gatewright.control.usage import DAY_S, UsageQuery, exact_usd, matches, spre
 from gatewright.store.database import reading
 from gatewright.store.tables import FEMTO_PER_NANO, USAGE_DAYS
 
-UNIT: Final = "Tokens"
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -40,7 +42,7 @@ def write_focus(engine: Engine, query: UsageQuery, output: Output) -> int:
     """Write the days of a query as CSV, header first, and say how many rows there were.
 
     The query's names narrow; its times are widened to whole days; its grouping, order and limit mean nothing here.
-    Rows without tokens and cost are left out: nothing was charged for them.
+    Rows that used nothing and have no cost are left out: nothing was charged for them.
     """
     writer = csv.writer(output, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -55,7 +57,7 @@ def _rows(engine: Engine, query: UsageQuery) -> Iterator[Row[Any]]:
     with reading(engine) as connection:
         found = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(_statement(query))
         for row in found:
-            if row.input_total or row.output_total or row.cost_nano or row.cost_rest_femto or row.unpriced:
+            if row.cost_nano or row.cost_rest_femto or row.unpriced or _used(row):
                 yield row
 
 
@@ -76,8 +78,27 @@ def _cost(row: Row[Any]) -> str:
     return exact_usd(row.cost_nano * FEMTO_PER_NANO + row.cost_rest_femto)
 
 
-def _tokens(row: Row[Any]) -> str:
-    return str(row.input_total + row.output_total)
+def _used(row: Row[Any]) -> list[tuple[str, str]]:
+    """What was used, by unit: names by the specification's Unit Format, numbers by its Numeric Format."""
+    return [(unit, number) for unit, measure in _MEASURES.items() if (number := measure(row)) != "0"]
+
+
+def _quantity(row: Row[Any]) -> tuple[str, str]:
+    """The unit that the whole cost is for, and how many of them."""
+    used = _used(row)
+    return used[0] if len(used) == 1 else ("Requests", str(row.attempts))
+
+
+def _unit(row: Row[Any]) -> str:
+    return _quantity(row)[0]
+
+
+def _number(row: Row[Any]) -> str:
+    return _quantity(row)[1]
+
+
+def _thousandths(name: str) -> Callable[[Row[Any]], str]:
+    return lambda row: f"{(Decimal(getattr(row, name)) / 1_000).normalize():f}"
 
 
 def _time(at: datetime) -> str:
@@ -120,6 +141,14 @@ def _text(name: str) -> Callable[[Row[Any]], str]:
     return lambda row: spreadsheet_text(getattr(row, name))
 
 
+_MEASURES: Final[dict[str, Callable[[Row[Any]], str]]] = {
+    "Tokens": lambda row: str(row.input_total + row.output_total),
+    "Seconds": _thousandths("audio_ms"),
+    "Search Units": _thousandths("search_milliunits"),
+    "Images": _column("images"),
+    "Characters": _column("characters"),
+    "Web Searches": _column("web_searches"),
+}
 _FOCUS: Final[dict[str, Callable[[Row[Any]], str]]] = {
     "BilledCost": _cost,
     "BillingAccountId": _text("provider"),
@@ -135,14 +164,14 @@ _FOCUS: Final[dict[str, Callable[[Row[Any]], str]]] = {
     "ChargeFrequency": _same("Usage-Based"),
     "ChargePeriodEnd": lambda row: _time(_day(row) + timedelta(days=1)),
     "ChargePeriodStart": lambda row: _time(_day(row)),
-    "ConsumedQuantity": _tokens,
-    "ConsumedUnit": _same(UNIT),
+    "ConsumedQuantity": _number,
+    "ConsumedUnit": _unit,
     "ContractedCost": _cost,
     "EffectiveCost": _cost,
     "InvoiceIssuerName": _text("provider_type"),
     "ListCost": _cost,
-    "PricingQuantity": _tokens,
-    "PricingUnit": _same(UNIT),
+    "PricingQuantity": _number,
+    "PricingUnit": _unit,
     "ProviderName": _text("provider_type"),
     "PublisherName": _text("provider_type"),
     "ResourceId": _text("model"),

@@ -28,9 +28,10 @@ NOVEMBER, DAY_S = 1_793_491_200, 86_400
 
 
 def usage(day: int, tokens: int, femto: int, **others: object) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys((*TOKEN_COLUMNS, "exchanges", "failed", "attempts", "estimated"), 1)
+    row: dict[str, object] = dict.fromkeys(TOKEN_COLUMNS, 0)
+    row |= dict.fromkeys(("exchanges", "failed", "estimated"), 1)
     row |= {"day": NOVEMBER + day * DAY_S, "consumer": "acme/a/x", "model": "small", "provider": "openai"}
-    row |= {"upstream_model": 'gpt, "a"', "provider_type": "openai", "unpriced": 0}
+    row |= {"upstream_model": 'gpt, "a"', "provider_type": "openai", "attempts": 2, "unpriced": 0}
     cost = {"cost_nano": femto // 10**6, "cost_rest_femto": femto % 10**6}
     return row | {"input_total": tokens, "output_total": 2 * tokens} | cost | others
 
@@ -76,7 +77,8 @@ def test_every_cell_has_its_type(ledger: Engine) -> None:
                 assert cell or name in NULLABLE, name
         assert row["ChargeCategory"] == "Usage"
         assert row["ServiceCategory"] == "AI and Machine Learning"
-        assert (row["BillingCurrency"], row["PricingUnit"], row["ConsumedUnit"]) == ("USD", "Tokens", "Tokens")
+        assert row["BillingCurrency"] == "USD"
+        assert row["PricingUnit"] == row["ConsumedUnit"] == ("Tokens" if row["x_InputTokens"] != "0" else "Requests")
         assert row["BilledCost"] == row["EffectiveCost"] == row["ListCost"] == row["ContractedCost"]
         tags = msgspec.json.decode(row["Tags"])
         assert tags["consumer"] == row["SubAccountId"]
@@ -111,6 +113,37 @@ def test_what_nobody_charges_is_left_out_and_what_has_no_price_is_not(ledger: En
     rows = {row["SubAccountId"]: row for row in export(ledger)}
     assert set(rows) == {"acme/a/x", "solo", "ä/ö/ü", "unpriced/only/x"}
     assert (rows["unpriced/only/x"]["BilledCost"], rows["unpriced/only/x"]["x_UnpricedAttempts"]) == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("used", "unit", "quantity"),
+    [
+        ({"input_total": 5, "output_total": 1, "input_cached_read": 4}, "Tokens", "6"),
+        ({"output_total": 1_000_000}, "Tokens", "1000000"),
+        ({"audio_ms": 90_000}, "Seconds", "90"),
+        ({"audio_ms": 1_234}, "Seconds", "1.234"),
+        ({"search_milliunits": 2_500}, "Search Units", "2.5"),
+        ({"images": 2}, "Images", "2"),
+        ({"characters": 4_000}, "Characters", "4000"),
+        ({"web_searches": 3}, "Web Searches", "3"),
+        # Several units at one cost, and a cost of nothing that was counted.
+        ({"input_total": 5, "images": 2}, "Requests", "2"),
+        ({"output_total": 5, "web_searches": 2}, "Requests", "2"),
+        ({}, "Requests", "2"),
+    ],
+)
+def test_the_quantity_is_in_what_was_used(database: Engine, used: dict[str, int], unit: str, quantity: str) -> None:
+    with database.begin() as connection:
+        connection.execute(insert(USAGE_DAYS), [usage(0, 0, 42 * 10**12, **used)])
+    (row,) = export(database)
+    assert (row["ConsumedQuantity"], row["ConsumedUnit"]) == (quantity, unit)
+    assert (row["PricingQuantity"], row["PricingUnit"]) == (quantity, unit)
+
+
+def test_what_was_used_for_nothing_is_there_whatever_it_was(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(insert(USAGE_DAYS), [usage(0, 0, 0, audio_ms=1), usage(1, 0, 0)])
+    assert [row["ConsumedQuantity"] for row in export(database)] == ["0.001"]
 
 
 def test_no_name_is_a_formula(database: Engine) -> None:
