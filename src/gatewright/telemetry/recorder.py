@@ -306,6 +306,7 @@ def _has_units(usage: Usage) -> bool:
         or usage.images is not None
         or usage.characters is not None
         or usage.web_searches > 0
+        or usage.uncounted
     )
 
 

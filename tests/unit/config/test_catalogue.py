@@ -217,8 +217,11 @@ def test_prices_have_the_names_of_what_is_counted() -> None:
         "images": "image",
         "characters": "input_characters",
         "web_searches": "web_search",
+        "input_cached_audio": "input_cached_read",
+        "input_cached_image": "input_cached_read",
         "service": None,
         "estimated": None,
+        "uncounted": None,
     }
     assert {name for name in otherwise.values() if name} <= set(Rates.__struct_fields__)
     counts = {name.removesuffix("_total") for name in Usage.__dataclass_fields__ if name not in otherwise}

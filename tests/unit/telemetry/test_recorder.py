@@ -112,6 +112,8 @@ def test_a_line_says_what_applies_and_nothing_else() -> None:
         (Usage(characters=9), {"characters": 9}),
         (Usage(input_total=7, web_searches=2), {"input_tokens": 7, "output_tokens": 0, "web_searches": 2}),
         (Usage(), {"input_tokens": 0, "output_tokens": 0}),
+        (Usage(uncounted=True), {}),
+        (Usage(input_total=7, uncounted=True), {"input_tokens": 7, "output_tokens": 0}),
         (Usage(output_total=3, audio_s=1.0), {"input_tokens": 0, "output_tokens": 3, "audio_s": 1.0}),
         (Usage(input_total=7, search_units=1.0), {"input_tokens": 7, "output_tokens": 0, "search_units": 1.0}),
     ],
