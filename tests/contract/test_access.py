@@ -207,6 +207,53 @@ def test_no_hosts_own_member_lifts_a_limit(dialect: Dialect, members: dict[str, 
     assert refused.value.kind in (Kind.FORBIDDEN, Kind.MALFORMED_REQUEST)
 
 
+FOREIGN_TOOLS: dict[str, dict[str, Any]] = {
+    "azure": {"data_sources": [{"type": "azure_search", "parameters": {}}]},
+    "azure agents": {"agent": {"type": "agent_reference", "name": "a"}},
+    "xai": {"search_parameters": {"mode": "on"}},
+    "qwen": {"enable_search": True},
+    "groq": {"compound_custom": {"tools": {"enabled_tools": ["web_search"]}}},
+    "openrouter": {"plugins": [{"id": "web"}]},
+    "openai": {"web_search_options": {}},
+    "anthropic servers": {"mcp_servers": [{"type": "url", "name": "a", "url": "https://a.example"}]},
+    "bedrock's models": {"additionalModelRequestFields": {"tools": [{"type": "computer_20241022"}]}},
+    "an SDK's list": {"extra_body": [{"tools": [{"type": "web_search"}]}]},
+}
+FOREIGN_PICTURES: dict[str, dict[str, Any]] = {
+    "llama.cpp": {"image_data": [{"data": "AA==", "id": 1}]},
+    "vllm": {"multi_modal_data": {"image": "AA=="}},
+    "ollama": {"images": ["AA=="]},
+    "bedrock's models": {"additionalModelRequestFields": {"messages": [{"content": [{"type": "image"}]}]}},
+    "another SDK's": {"attachments": [{"contentType": "image/png", "url": "https://a.example"}]},
+    "an SDK's list": {"extra_body": [{"type": "image_url", "image_url": {"url": "https://a.example"}}]},
+}
+STORED: dict[str, dict[str, Any]] = {
+    "openai prompt": {"prompt": {"id": "pmpt_1"}},
+    "google cache": {"cachedContent": "cachedContents/a"},
+    "anthropic container": {"container": "container_1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "members"),
+    [
+        *[({"tools": False}, members) for members in (*FOREIGN_TOOLS.values(), *STORED.values())],
+        *[({"images": False}, members) for members in (*FOREIGN_PICTURES.values(), *STORED.values())],
+    ],
+    ids=[*FOREIGN_TOOLS, *STORED, *FOREIGN_PICTURES, *[f"{name}, pictures" for name in STORED]],
+)
+@pytest.mark.parametrize("dialect", CHAT, ids=[dialect.name for dialect in CHAT])
+def test_no_hosts_own_member_brings_tools_or_pictures(
+    dialect: Dialect, rule: dict[str, Any], members: dict[str, Any]
+) -> None:
+    plain = written(dialect, BASE)
+    access = built(**rule)
+    assert is_allowed(access, exchange(dialect, plain))
+    with pytest.raises(GatewayError) as refused:
+        access.check(exchange(dialect, plain | members), "")
+    assert refused.value.kind in (Kind.FORBIDDEN, Kind.MALFORMED_REQUEST)
+
+
 # -- every chat dialect -----------------------------------------------------------------------------------------------
 
 

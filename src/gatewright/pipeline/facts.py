@@ -64,13 +64,33 @@ _ANSWERS: Final = frozenset(
     ("n", "bestof", "candidatecount", "ncmpl", "numgenerations", "numresults", "numreturnsequences")
 )
 """Members that ask for several answers, which are as long each."""
-_TOOLS: Final = frozenset(("functions", "tools", "mcpservers", "websearchoptions", "plugins", "connectors"))
-"""Members that give the model tools beside the list of them."""
-_TYPES: Final = ("mimeType", "mime_type", "media_type")
+_STORED: Final = frozenset(("prompt", "cachedcontent", "container", "agent", "agentid"))
+"""Members that name what is kept at a vendor: it may bring tools and pictures of its own."""
+_TOOLS: Final = frozenset(
+    (
+        "functions",
+        "tools",
+        "mcpservers",
+        "websearchoptions",
+        "websearch",
+        "enablesearch",
+        "searchparameters",
+        "plugins",
+        "connectors",
+        "datasources",
+        "toolresources",
+        "skills",
+    )
+)
+"""Members that give the model tools beside the list of them, in small letters alone."""
+_TYPES: Final = ("mimeType", "mime_type", "media_type", "contentType", "content_type")
 _IMAGE_SUFFIXES: Final = frozenset(
     ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "svg")
 )
+_SCHEMAS: Final = frozenset(("properties", "$defs", "definitions"))
+"""Members of JSON Schemas with names of the client's making."""
 _MAX_DEPTH: Final = 16
+_decoder: Final = msgspec.json.Decoder(float_hook=str)  # a number may be too large for any float
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KINDS: Final = {
     "image": "images",
@@ -79,8 +99,11 @@ _KINDS: Final = {
     "video": "videos",
     "document": "documents",
     "file": "documents",
+    "upload": "uploads",
 }
 """Words in the names of parts, and what such a part counts as."""
+_SETTINGS: Final = ("config", "options", "settings", "size", "format", "quality", "detail", "resolution", "filter")
+"""How members end that say what pictures and sounds the answer should have; OpenAI's `audio` says it by its voice."""
 
 Read = ChatRequest | EmbeddingRequest
 
@@ -167,7 +190,11 @@ def tools_of(x: Exchange) -> int:
         return 0
     # Bedrock's list of tools has marks for the cache between them.
     tools = sum(1 for tool in request.tools if not isinstance(tool, NativeTool) or "cache" not in tool.kind.lower())
-    return tools + sum(len(value) if isinstance(value, list) else 1 for value in _kept(request.extra, _TOOLS))
+    kept = [*_kept(request.extra, _TOOLS), *_stored(request)]
+    for part in _parts(request.messages):
+        if isinstance(part, Native):  # items that bring tools into the conversation
+            kept += _named(_plain(part.raw), _TOOLS)
+    return tools + sum(len(value) if isinstance(value, list) else 1 for value in kept)
 
 
 def media_of(x: Exchange) -> Media:
@@ -175,10 +202,16 @@ def media_of(x: Exchange) -> Media:
     found = Media()
     request = request_of(x)
     if isinstance(request, ChatRequest):
+        for message in request.messages:
+            _count_extra(message.extra, found)
+            for part in message.parts:
+                if isinstance(part, ToolResult):
+                    _count_extra(part.extra, found)
         for part in _parts(request.messages):
             _count_part(part, found)
-    elif request is not None and request.extra is not None:
-        _count_json({name: _plain(raw) for name, raw in request.extra.members.items()}, found)
+        found.images += sum(1 for _ in _stored(request))
+    if request is not None:
+        _count_extra(request.extra, found)
     return found
 
 
@@ -279,10 +312,15 @@ def _count_part(part: Part, found: Media) -> None:
                 found.images += part.source.media_type is None and _may_be_image(part.source)
         case Native():
             _count_json(_plain(part.raw), found)
-        case Text() if part.extra is not None:
-            _count_json({name: _plain(raw) for name, raw in part.extra.members.items()}, found)
+        case Text():
+            _count_extra(part.extra, found)
         case _:
             pass
+
+
+def _count_extra(extra: Extension | None, found: Media) -> None:
+    if extra is not None:
+        _count_json({name: _plain(raw) for name, raw in extra.members.items()}, found)
 
 
 def _may_be_image(source: Source) -> bool:
@@ -299,7 +337,8 @@ def _count_json(value: Any, found: Media, depth: int = 0) -> None:
         return
     if isinstance(value, list):
         for item in value:
-            _count_json(item, found, depth + 1)
+            if isinstance(item, dict | list):  # and not one of the numbers of a prompt's tokens
+                _count_json(item, found, depth + 1)
     elif isinstance(value, dict):
         kind = _kind_of(value.get("type")) or _kind_of(next((value[name] for name in _TYPES if name in value), None))
         if kind is not None:
@@ -307,11 +346,18 @@ def _count_json(value: Any, found: Media, depth: int = 0) -> None:
         if kind is not None and kind != "documents":
             return
         for name, inner in value.items():  # a document may have pictures in it
-            own = _kind_of(name)
-            if own is None or own == "documents":
-                _count_json(inner, found, depth + 1)
-            elif inner:
-                _add(found, own, len(inner) if isinstance(inner, list) else 1)
+            if name not in _SCHEMAS:
+                _count_member(name, inner, found, depth)
+
+
+def _count_member(name: str, value: Any, found: Media, depth: int) -> None:
+    kind = _kind_of(name)
+    if kind is None or kind == "documents":
+        _count_json(value, found, depth + 1)
+    elif name.lower().endswith(_SETTINGS) or (kind == "audio" and isinstance(value, dict) and "voice" in value):
+        pass
+    elif value and isinstance(value, str | list | dict):
+        _add(found, kind, len(value) if isinstance(value, list) else 1)
 
 
 def _kind_of(name: Any) -> str | None:
@@ -322,7 +368,16 @@ def _kind_of(name: Any) -> str | None:
 
 
 def _add(found: Media, kind: str, count: int = 1) -> None:
-    setattr(found, kind, getattr(found, kind) + count)
+    for each in ("documents", "images") if kind == "uploads" else (kind,):  # what is uploaded may be either
+        setattr(found, each, getattr(found, each) + count)
+
+
+def _stored(request: ChatRequest) -> Iterator[Any]:
+    """The values of members that name what is kept at the vendor."""
+    if request.extra is not None:
+        for name, raw in request.extra.members.items():
+            if name.replace("_", "").casefold() in _STORED and (value := _plain(raw)) is not None:
+                yield value
 
 
 def _prompts(messages: Iterable[Message]) -> int:
@@ -351,21 +406,23 @@ def _named(value: Any, names: frozenset[str], depth: int = 0) -> Iterator[Any]:
         yield ""  # no API has anything so deep; it could be whatever
     elif isinstance(value, list):
         for item in value:
-            yield from _named(item, names, depth + 1)
+            if isinstance(item, dict | list):  # and not one of the numbers of a prompt's tokens
+                yield from _named(item, names, depth + 1)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            if name.replace("_", "").casefold() not in names:
+            if name.replace("_", "").casefold() in names:
+                if inner is not None and inner is not False:
+                    yield inner
+            elif name not in _SCHEMAS and isinstance(inner, dict | list):
                 yield from _named(inner, names, depth + 1)
-            elif inner is not None and inner is not False:
-                yield inner
 
 
 def _plain(raw: Raw) -> Any:
     try:
-        return msgspec.json.decode(raw)
+        return _decoder.decode(raw)
     except _UNREADABLE:
         pass
     try:
-        return msgspec.json.decode(mend_surrogates(bytes(raw)))
+        return _decoder.decode(mend_surrogates(bytes(raw)))
     except _UNREADABLE:
         raise GatewayError(Kind.MALFORMED_REQUEST, "The request holds JSON that cannot be read.") from None

@@ -24,7 +24,7 @@ _HOLDERS: Final = frozenset(
 _INERT: Final = KNOWN - _HOLDERS
 _NAMING: Final = ("model", "models", "modelid", "modelname", "fallbacks", "fallback", "lorapath", "adapterid")
 """How members end that name models, in small letters alone: `fallback_models`, `manualMode.modelName`."""
-_OPAQUE: Final = frozenset(("preset", "route"))
+_OPAQUE: Final = frozenset(("preset", "route", "agent", "agentid"))
 """Members that choose a model without naming it."""
 _CLIENTS_OWN: Final = frozenset(
     ("$defs", "definitions", "dependencies", "dependentrequired", "inputexamples", "examples", "default", "const")

@@ -210,6 +210,22 @@ def test_every_answer_may_be_as_long_as_the_limit(dialect: str, body: dict[str, 
             1,
         ),
         ("openai.embeddings", {"input": "a", "tools": [{}]}, 0),
+        ("openai.chat", {"data_sources": [{"type": "azure_search"}]}, 1),
+        ("openai.chat", {"search_parameters": {"mode": "on"}}, 1),
+        ("openai.chat", {"enable_search": True}, 1),
+        ("openai.chat", {"enable_search": False}, 0),
+        ("openai.chat", {"extra_body": [{"tools": [{}, {}]}]}, 2),
+        ("openai.chat", {"guided_json": {"type": "object", "properties": {"tools": {"type": "array"}}}}, 0),
+        ("openai.responses", {"prompt": {"id": "pmpt_1"}}, 1),
+        ("openai.responses", {"input": "a", "prompt": None}, 0),
+        ("openai.responses", {"input": "a", "agent": {"type": "agent_reference", "name": "a"}}, 1),
+        ("openai.responses", {"input": [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]}, 1),
+        ("openai.completions", {"prompt": "a"}, 0),
+        ("openai.completions", {"prompt": ["a", "b"]}, 0),
+        ("anthropic.messages", {"container": {"skills": [{"type": "anthropic", "skill_id": "pptx"}]}}, 2),
+        ("anthropic.messages", {"container": "container_1"}, 1),
+        ("google.generate_content", {"contents": [], "cachedContent": "cachedContents/a"}, 1),
+        ("google.generate_content", {"contents": [], "cached_content": "cachedContents/a"}, 1),
     ],
 )
 def test_tools_wherever_they_are_offered(dialect: str, body: dict[str, Any], tools: int) -> None:
@@ -320,6 +336,34 @@ MEDIA = "[request.images, request.audio, request.videos, request.documents]"
             [2, 0, 0, 0],
         ),
         ("ollama.chat", {"messages": [USER | {"images": ["AA==", "AA=="]}]}, [2, 0, 0, 0]),
+        ("ollama.chat", {"messages": [USER | {"Images": ["AA==", "AA=="]}]}, [2, 0, 0, 0]),
+        ("ollama.chat", {"messages": [USER | {"Content": [PICTURE]}]}, [1, 0, 0, 0]),
+        ("openai.chat", {"messages": [USER | {"images": ["AA=="]}]}, [1, 0, 0, 0]),
+        ("openai.chat", {"messages": [USER | {"attachments": [{"contentType": "image/png"}]}]}, [1, 0, 0, 0]),
+        ("openai.chat", {"messages": [{"role": "tool", "tool_call_id": "c", "images": ["AA=="]}]}, [1, 0, 0, 0]),
+        ("openai.chat", user() | {"audio": {"voice": "alloy", "format": "wav"}, "modalities": ["audio"]}, [0, 0, 0, 0]),
+        ("openai.chat", user() | {"image_config": {"image_size": "2K"}, "return_images": True}, [0, 0, 0, 0]),
+        ("openai.chat", user() | {"guided_json": {"type": "object", "properties": {"image": {}}}}, [0, 0, 0, 0]),
+        ("openai.completions", {"prompt": "a", "image_data": [{"data": "AA==", "id": 1}]}, [1, 0, 0, 0]),
+        ("openai.responses", {"prompt": {"id": "pmpt_1"}}, [1, 0, 0, 0]),
+        (
+            "openai.responses",
+            {"prompt": {"id": "p", "variables": {"a": {"type": "input_image", "image_url": "https://a"}}}},
+            [2, 0, 0, 0],
+        ),
+        ("google.generate_content", {"contents": [], "cachedContent": "cachedContents/a"}, [1, 0, 0, 0]),
+        (
+            "google.generate_content",
+            {"contents": [], "generationConfig": {"imageConfig": {"imageSize": "1K"}, "audioTimestamp": True}},
+            [0, 0, 0, 0],
+        ),
+        ("anthropic.messages", user({"type": "container_upload", "file_id": "file_1"}), [1, 0, 0, 1]),
+        ("anthropic.messages", user() | {"container": "container_1"}, [1, 0, 0, 0]),
+        (
+            "bedrock.converse",
+            {"messages": [], "additionalModelRequestFields": {"messages": [{"content": [{"type": "image"}]}]}},
+            [1, 0, 0, 0],
+        ),
         ("cohere.embed", {"images": ["data:image/png;base64,AA=="]}, [1, 0, 0, 0]),
         (
             "cohere.embed",
@@ -336,6 +380,12 @@ MEDIA = "[request.images, request.audio, request.videos, request.documents]"
 )
 def test_media_wherever_they_stand(dialect: str, body: dict[str, Any], media: list[int]) -> None:
     assert fact(MEDIA, exchange({"model": "m"} | body, dialect)) == media
+
+
+def test_numbers_too_large_for_a_float_hide_nothing() -> None:
+    body = b'{"messages":[],"max_tokens":5,"x":[1e400,{"image_url":"a"}],"tools":[],"y":{"max_new_tokens":1e400}}'
+    assert fact(MEDIA, exchange(body)) == [1, 0, 0, 0]
+    assert fact("request.max_tokens", exchange(body)) is None
 
 
 def test_depth_hides_nothing() -> None:
