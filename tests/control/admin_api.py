@@ -22,6 +22,7 @@ from gatewright.control.admin_keys import AdminKeys, Role
 from gatewright.control.budgets import BudgetPolicy, Budgets
 from gatewright.control.configurations import DOCUMENT, Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
+from gatewright.control.kept import Policies
 from gatewright.control.keys import Keys
 from gatewright.store.database import open_database
 from gatewright.store.tables import METADATA
@@ -37,13 +38,13 @@ models: {m: {targets: [{provider: up, model: x}]}}
 """
 
 
-def check_document(data: bytes) -> Verdict:
+def check_document(data: bytes, budgets: Policies = ()) -> Verdict:
     """What the configuration's own checks find; `${env:KEY}` is there."""
     loaded = load([(DOCUMENT, data)], lambda scheme, name: "k" if (scheme, name) == ("env", "KEY") else None)
     return Verdict(tuple(loaded.errors), tuple(loaded.warnings))
 
 
-def check_budget(policy: BudgetPolicy) -> Sequence[ConfigError]:
+def check_budget(policy: BudgetPolicy, active: str | None = None) -> Sequence[ConfigError]:
     """A budget needs dollars."""
     known = {"usd", "per", "by", "webhook"}
     errors = [ConfigError(f"config.{name}", "unknown setting") for name in policy.config if name not in known]

@@ -465,7 +465,7 @@ def _keep_budget(gateway: GatewayProcess, name: str, usd: float) -> None:
     engine = open_database(None, gateway.state)
     try:
         migrate(engine)
-        budgets = Budgets(engine, validate=lambda policy: (), now=lambda: 0.0)
+        budgets = Budgets(engine, validate=lambda policy, active: (), now=lambda: 0.0)
         policy = BudgetPolicy(name=name, on=Selector(models=["m"]), config={"usd": usd, "per": "total"})
         if any(kept.policy.name == name for kept in budgets.list()):
             budgets.replace(ACTOR, policy)

@@ -19,11 +19,14 @@ from gatewright.cli.catalogue import with_catalogue
 from gatewright.cli.control_checks import Checks
 from gatewright.cli.control_command import ControlOptions, parse_options
 from gatewright.cli.egress import apply_egress_proxy
+from gatewright.cli.managed_budgets import LenientSource
 from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
+from gatewright.config.load import Loaded
+from gatewright.config.problems import InvalidConfig
 from gatewright.control.access_log import AccessLog
 from gatewright.control.administration import Sources
-from gatewright.control.managed_sources import extra_sources, managed_sources
+from gatewright.control.managed_sources import budgets_file, extra_sources, managed_sources
 from gatewright.control.process import ControlProcess
 from gatewright.control.reading import Reading
 from gatewright.control.trial import build_for_trial
@@ -37,8 +40,22 @@ NICENESS: Final = 10
 def build_reading(options: ControlOptions, log: Log) -> Reading:
     """How the configuration is read again."""
     environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
-    source = FileSource(lambda: sources_of(options), environment=environment, overrides=options.overrides)
-    return Reading(source, lambda document: check(document, options.local_children, environment), log)
+    source = FileSource(
+        lambda: sources_of(options),
+        environment=environment,
+        overrides=options.overrides,
+        budgets=budgets_file(options.state),
+    )
+
+    def check_document(document: Gateway) -> Gateway:
+        return check(document, options.local_children, environment)
+
+    def check_loaded(loaded: Loaded) -> None:
+        if loaded.document is None:
+            raise InvalidConfig(loaded.errors)
+        check_document(loaded.document)
+
+    return Reading(LenientSource(source, check_loaded, options.unserved_budget), check_document, log)
 
 
 def build_sources(options: ControlOptions) -> Sources:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from gatewright.cli.catalogue import with_catalogue
 from gatewright.cli.egress import apply_egress_proxy
+from gatewright.cli.managed_budgets import Unfit, find_unfit
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.sources import FileSource
 from gatewright.config.documents import Gateway
 from gatewright.config.load import Loaded
 from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.control.managed_sources import budgets_file, extra_sources
 from gatewright.control.trial import build_for_trial
 from gatewright.pipeline.snapshot import Snapshot
 from gatewright.server.local_children import LocalChild, bind_local_models, plan_local_children
@@ -32,6 +35,8 @@ class Checked(Struct, frozen=True):
     snapshot: Snapshot
     """As a worker would compile what was written."""
     warnings: tuple[ConfigError, ...]
+    unfit: Unfit = {}
+    """Budgets of the admin API that do not fit the rest and are left out."""
 
 
 def read_files(config: Path, overrides: Mapping[str, str], *more: Path) -> Loaded:
@@ -56,3 +61,20 @@ def check_loaded(loaded: Loaded, reserve: Callable[[], int] = lambda: 0) -> Chec
     except InvalidConfig as refused:
         raise InvalidConfig(loaded.place(refused.errors)) from None
     return Checked(document, served, children, snapshot, loaded.warnings)
+
+
+def check_with_budgets(
+    files: Sequence[Path], overrides: Mapping[str, str], state: Path, reserve: Callable[[], int]
+) -> Checked:
+    """Check files together with the budgets of a state directory; those that do not fit are left out.
+
+    Raises InvalidConfig with every error of the rest.
+    """
+    environment = os.environ  # noqa: TID251 - cli is the room that may read the environment
+    paths = [*files, *extra_sources(state)]
+    source = FileSource(lambda: paths, environment=environment, overrides=overrides, budgets=budgets_file(state))
+    try:
+        return check_loaded(source.load(), reserve)
+    except InvalidConfig:
+        unfit = find_unfit(source, check_loaded)
+    return msgspec.structs.replace(check_loaded(source.load(without=unfit), reserve), unfit=unfit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,20 +21,14 @@ from gatewright.cli.defaults import (
     render_default,
     start_screen,
 )
-from gatewright.cli.loading import Checked, check_loaded, read_files
+from gatewright.cli.loading import Checked, check_loaded, check_with_budgets, read_files
 from gatewright.cli.models import published_rows
 from gatewright.cli.models_dir import models_dir
 from gatewright.cli.output import is_terminal, print_note
 from gatewright.cli.state import StateLock, default_state_dir, note_database
 from gatewright.config.documents import Gateway
 from gatewright.config.transport import encode
-from gatewright.control.managed_sources import (
-    configuration_file,
-    default_file,
-    extra_sources,
-    managed_sources,
-    write_file,
-)
+from gatewright.control.managed_sources import configuration_file, default_file, placed_in_budget, write_file
 from gatewright.providers import PROVIDERS
 from gatewright.server.children import python_command
 from gatewright.server.local_children import ReservedPorts, installed_models
@@ -97,9 +91,8 @@ def _serve_file(
     loaded = read_files(config, overrides)
     directory = state or default_state_dir(check_loaded(loaded).written.listen)
     with StateLock(directory):
-        more = extra_sources(directory)
-        checked = check_loaded(read_files(config, overrides, *more) if more else loaded, ports)
-        command = control_command([config], overrides=overrides, local_children=checked.local_children, state=directory)
+        checked = check_with_budgets([config], overrides, directory, ports)
+        command = _control_command([config], overrides, checked, directory)
         return run(checked, command, workers, directory, partial(_show, checked) if is_terminal() else _show_nothing)
 
 
@@ -112,9 +105,8 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
         key = development_key(directory)
         document = default_document(environment, PROVIDERS, installed_models(models_dir()), key.hash)
         write_file(default_file(directory), render_default(document)[1])
-        first, *more = managed_sources(directory)
-        checked = check_loaded(read_files(first, overrides, *more), ports)
-        command = control_command([], overrides=overrides, local_children=checked.local_children, state=directory)
+        checked = check_with_budgets([default_file(directory)], overrides, directory, ports)
+        command = _control_command([], overrides, checked, directory)
 
         def show(at: str, admin: str) -> None:
             screen = start_screen(document, PROVIDERS, key, listen=at, admin=admin, state=directory)
@@ -126,10 +118,18 @@ def _serve_defaults(overrides: Mapping[str, str], workers: int, state: Path | No
 
 def _serve_managed(overrides: Mapping[str, str], workers: int, directory: Path, ports: ReservedPorts) -> int:
     """Serve the version of the configuration that was last applied through the admin API."""
-    first, *more = managed_sources(directory)
-    checked = check_loaded(read_files(first, overrides, *more), ports)
-    command = control_command([], overrides=overrides, local_children=checked.local_children, state=directory)
+    checked = check_with_budgets([configuration_file(directory)], overrides, directory, ports)
+    command = _control_command([], overrides, checked, directory)
     return run(checked, command, workers, directory, partial(_show, checked) if is_terminal() else _show_nothing)
+
+
+def _control_command(
+    config: Sequence[Path], overrides: Mapping[str, str], checked: Checked, state: Path
+) -> tuple[str, ...]:
+    local_children, unfit = checked.local_children, list(checked.unfit)
+    return control_command(
+        config, overrides=overrides, local_children=local_children, state=state, unserved_budgets=unfit
+    )
 
 
 def _show(checked: Checked, listen: str, admin: str) -> None:
@@ -161,6 +161,9 @@ def run(checked: Checked, control: tuple[str, ...], workers: int, state: Path, s
     log = Log("supervisor")
     for warning in checked.warnings:
         log.warning(str(warning))
+    for name, errors in checked.unfit.items():
+        reason = "; ".join(str(placed_in_budget(error)) for error in errors)
+        log.error("a budget of the admin API does not fit and is not served", budget=name, reason=reason)
     document = checked.served
     note_database(state, is_elsewhere=document.database.url is not None)
     plan = Plan(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from gatewright.config.load import MAX_FILE_BYTES, Loaded, load
 from gatewright.config.problems import ConfigError, InvalidConfig
+from gatewright.control.managed_sources import budget_names, without_budgets
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 """Files of a folder that are configuration."""
@@ -46,7 +47,7 @@ class FileSource:
     """Files and folders, read as one document; of a folder every `.yaml`, `.yml` and `.json` file that is not hidden.
 
     `paths` is asked each time: what the admin API keeps comes and goes. `overrides` replaces top-level values, as given
-    on the command line.
+    on the command line. `budgets` is the one of the paths that holds the budgets of the admin API.
     """
 
     def __init__(
@@ -55,20 +56,28 @@ class FileSource:
         *,
         environment: Mapping[str, str],
         overrides: Mapping[str, str] | None = None,
+        budgets: Path | None = None,
     ) -> None:
         self._paths = paths
+        self._budgets = budgets
         self._environment = environment
         self._overrides = dict(overrides or {})
         self._references: set[Path] = set()
 
-    def load(self) -> Loaded:
-        """Read and check everything. Raises InvalidConfig when files are missing, unreadable or too large."""
+    def load(self, without: Collection[str] = ()) -> Loaded:
+        """Read and check everything but the budgets named by `without`.
+
+        Raises InvalidConfig when files are missing, unreadable or too large.
+        """
         errors: list[ConfigError] = []
         files: list[tuple[str, bytes]] = []
         for path in self._files(errors):
             try:
                 # One byte more than is allowed, so that `load` sees that it is too large, and says so.
-                files.append((str(path), _read_file(path, MAX_FILE_BYTES + 1)))
+                data = _read_file(path, MAX_FILE_BYTES + 1)
+                if without and path == self._budgets:
+                    data = without_budgets(data, without)
+                files.append((str(path), data))
             except (OSError, ValueError) as error:
                 errors.append(ConfigError("", f"cannot be read: {_reason(error)}", str(path)))
         if errors:
@@ -77,6 +86,15 @@ class FileSource:
         loaded = load(files, resolve, overrides=self._overrides)
         self._references = resolve.files
         return loaded
+
+    def budget_names(self) -> list[str]:
+        """The names of the budgets that `load` can leave out."""
+        if self._budgets is None:
+            return []
+        try:
+            return budget_names(_read_file(self._budgets, MAX_FILE_BYTES))
+        except (OSError, ValueError):
+            return []
 
     def fingerprint(self) -> Hashable:
         """Changes whenever a file that takes part may have changed, came or went. Never raises."""

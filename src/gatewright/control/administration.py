@@ -27,6 +27,7 @@ from gatewright.control.budget_seeding import seed_file, seed_server, spent_of_b
 from gatewright.control.budgets import Budgets, Validate
 from gatewright.control.configurations import Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
+from gatewright.control.kept import Policies
 from gatewright.control.key_projection import POLL_S, KeyProjection
 from gatewright.control.keys import Keys
 from gatewright.control.ledger_writer import LedgerStatus, LedgerWriter
@@ -60,10 +61,10 @@ class Sources(Struct, frozen=True, kw_only=True):
 
     state: Path
     """The state directory."""
-    check: Callable[[bytes], Verdict]
-    """Everything that is wrong with the text of a configuration."""
+    check: Callable[[bytes, Policies], Verdict]
+    """Everything that is wrong with the text of a configuration beside budgets."""
     check_budget: Validate
-    """Everything that is wrong with a budget among the policies that are served."""
+    """Everything that is wrong with a budget beside the configuration."""
     read_files: Callable[[], Files] | None
     """The files the gateway was started with; None when it was started without."""
 

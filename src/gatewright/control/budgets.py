@@ -11,16 +11,16 @@ the address behind it, such budgets are for the role `admin` alone.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Engine, Row, delete, select, update
+from sqlalchemy import Connection, Engine, Row, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gatewright.config.documents import Selector
+from gatewright.config.load import MAX_FILE_BYTES
 from gatewright.config.problems import ConfigError
 from gatewright.config.references import holds_reference, is_reference
 from gatewright.config.tree import join
@@ -28,16 +28,19 @@ from gatewright.control.actor import Actor
 from gatewright.control.admin_keys import Role
 from gatewright.control.audit import append
 from gatewright.control.document_secrets import MAX_DEPTH_OF_SETTINGS, depth_of
+from gatewright.control.kept import Kept, change_kept, render_budgets
+from gatewright.control.managed_sources import placed_in_budget
 from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import BUDGETS
 from gatewright.telemetry.records import BudgetState
 
-_PLACE: Final = re.compile(r"^policies\[\d+\]\.?")
 _NANO: Final = 1_000_000_000
 SUBJECT: Final = "budgets"
 """Of the revision that every change raises."""
+_MAX_BYTES: Final = MAX_FILE_BYTES - 1024 * 1024
+"""Of all budgets, well below what is read of one file."""
 _WEBHOOK: Final = "config.webhook"
 """The one place of a reference."""
 
@@ -83,8 +86,9 @@ class BudgetSpending(Struct, frozen=True):
         return cls(state.who, state.window, ends_at, state.limit_nano / _NANO, state.used_nano / _NANO)
 
 
-Validate = Callable[[BudgetPolicy], Sequence[ConfigError]]
-"""Everything that is wrong with a policy, among the others that are served."""
+Validate = Callable[[BudgetPolicy, str | None], Sequence[ConfigError]]
+"""Everything that is wrong with a policy beside the configuration: its active version, None where there is none yet.
+Where the gateway was started with files, those are meant instead."""
 
 
 class Budgets:
@@ -109,15 +113,17 @@ class Budgets:
 
     def create(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
         """Keep a new budget. Raises Conflict where there is one of that name, Forbidden and Unacceptable."""
-        self._check(actor, policy)
         made = ManagedBudget(policy, int(self._now()))
+
+        def write(connection: Connection) -> None:
+            raise_revision(connection, SUBJECT)
+            values = {"name": policy.name, "document": _stored(policy), "changed_at": made.changed_at}
+            connection.execute(BUDGETS.insert().values(values))
+            append(connection, actor, "budget.create", f"budget/{policy.name}", None, policy)
+
+        self._check(actor, policy)
         try:
-            with self._engine.begin() as connection:
-                raise_revision(connection, SUBJECT)
-                connection.execute(
-                    BUDGETS.insert().values(name=policy.name, document=_stored(policy), changed_at=made.changed_at)
-                )
-                append(connection, actor, "budget.create", f"budget/{policy.name}", None, policy)
+            change_kept(self._engine, lambda kept: self._try(policy, kept), write)
         except IntegrityError:
             raise Conflict(f"there is a budget `{policy.name}` already; change that one") from None
         return made
@@ -127,40 +133,54 @@ class Budgets:
 
         Raises NotFound, Forbidden and Unacceptable.
         """
-        self._check(actor, policy)
         made = ManagedBudget(policy, int(self._now()))
-        with self._engine.begin() as connection:
+
+        def write(connection: Connection) -> None:
             raise_revision(connection, SUBJECT)
-            row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == policy.name)).one_or_none()
-            if row is None:
-                raise _absent(policy.name)
-            _check_role(actor, _budget_of(row).policy)
+            before = _held(connection, policy.name)
+            _check_role(actor, before)
             values = {"document": _stored(policy), "changed_at": made.changed_at}
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == policy.name).values(values))
-            append(connection, actor, "budget.replace", f"budget/{policy.name}", _budget_of(row).policy, policy)
+            append(connection, actor, "budget.replace", f"budget/{policy.name}", before, policy)
+
+        self._check(actor, policy)
+        change_kept(self._engine, lambda kept: self._try(policy, kept), write)
         return made
 
     def delete(self, actor: Actor, name: str) -> None:
         """Keep a budget no longer. Raises NotFound and Forbidden."""
         with self._engine.begin() as connection:
             raise_revision(connection, SUBJECT)
-            row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
-            if row is None:
-                raise _absent(name)
-            _check_role(actor, _budget_of(row).policy)
+            before = _held(connection, name)
+            _check_role(actor, before)
             connection.execute(delete(BUDGETS).where(BUDGETS.c.name == name))
-            append(connection, actor, "budget.delete", f"budget/{name}", _budget_of(row).policy, None)
+            append(connection, actor, "budget.delete", f"budget/{name}", before, None)
 
     def _check(self, actor: Actor, policy: BudgetPolicy) -> None:
         if depth_of(policy.config) > MAX_DEPTH_OF_SETTINGS:
             raise Unacceptable("`config` is nested too deeply; no setting of a budget is")
         _check_role(actor, policy)
         # Before anything resolves them: what is then said could tell what stands behind.
-        errors = _find_references(policy) or self._validate(policy)
-        if errors:
-            # Where it would stand among all policies means nothing to whoever gave one budget.
-            own = [ConfigError(_PLACE.sub("", error.path), error.message) for error in errors]
-            raise Unacceptable("the budget has errors; nothing was changed", own)
+        _refuse(_find_references(policy))
+
+    def _try(self, policy: BudgetPolicy, kept: Kept) -> None:
+        """Raises Unacceptable when the budget could not be served with what is kept."""
+        others = [other for other in kept.policies if other["name"] != policy.name]
+        if len(render_budgets([*others, _stored(policy)])) > _MAX_BYTES:
+            raise Unacceptable(f"all budgets together may take {_MAX_BYTES >> 20} MiB; make this one smaller")
+        _refuse(self._validate(policy, kept.active))
+
+
+def _refuse(errors: Sequence[ConfigError]) -> None:
+    if errors:
+        raise Unacceptable("the budget has errors; nothing was changed", [placed_in_budget(error) for error in errors])
+
+
+def _held(connection: Connection, name: str) -> BudgetPolicy:
+    row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
+    if row is None:
+        raise _absent(name)
+    return _budget_of(row).policy
 
 
 def _check_role(actor: Actor, policy: BudgetPolicy) -> None:

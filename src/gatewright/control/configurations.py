@@ -22,6 +22,7 @@ from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import append
 from gatewright.control.document_secrets import find_plain_secrets, without_secrets
+from gatewright.control.kept import Kept, Policies, change_kept, note_change, read_kept
 from gatewright.control.refusals import Conflict, NotFound, Outdated, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
@@ -76,15 +77,16 @@ class Active(Struct, frozen=True):
 class Configurations:
     """The versions of one database.
 
-    `check` finds everything that is wrong with a document, `apply` has the workers serve one and gives what they say
-    against it, `read_files` reads the files the gateway was started with (None: it was not), `now` gives Unix seconds.
+    `check` finds everything that is wrong with a document beside budgets, `apply` has the workers serve one and gives
+    what they say against it, `read_files` reads the files the gateway was started with (None: it was not), `now` gives
+    Unix seconds.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        check: Callable[[bytes], Verdict],
+        check: Callable[[bytes, Policies], Verdict],
         apply: Callable[[bytes], list[str]],
         read_files: Callable[[], Files] | None,
         now: Callable[[], float],
@@ -120,8 +122,13 @@ class Configurations:
 
     def validate(self, document: str) -> Verdict:
         """Everything that is to say about a document; nothing changes by it."""
+        with reading(self._engine) as connection:
+            kept = read_kept(connection)
+        return self._judge(document, kept)
+
+    def _judge(self, document: str, kept: Kept) -> Verdict:
         data = document.encode()
-        verdict = self._check(data)
+        verdict = self._check(data, kept.policies)
         known = {error.path for error in verdict.errors}
         plain = [error for error in find_plain_secrets([(DOCUMENT, data)]) if error.path not in known]
         return Verdict((*verdict.errors, *plain), verdict.warnings) if plain else verdict
@@ -144,9 +151,6 @@ class Configurations:
             raise Conflict(
                 "the gateway was started with configuration files, and these are what it serves; change them there"
             )
-        verdict = self.validate(document)
-        if verdict.errors:
-            raise Unacceptable("the document has errors; nothing was changed", verdict.errors)
         with self._applying:
             made, before = self._store(actor, document, expected, note)
             reasons = self._apply(document.encode())
@@ -165,33 +169,40 @@ class Configurations:
         return self.apply(actor, document, expected=expected, note=f"as version {version}")
 
     def _store(self, actor: Actor, document: str, expected: int, note: str) -> tuple[Version, int]:
-        try:
-            with self._engine.begin() as connection:
-                raise_revision(connection, SUBJECT)
-                row = _active_row(connection)
-                before = row.version if row is not None else 0
-                if before != expected:
-                    raise Outdated(f"version {before} is active, not {expected}; read it and decide again")
-                last = connection.scalar(select(func.max(CONFIGURATIONS.c.version))) or 0
-                made = Version(last + 1, note, actor.name[:_MAX_ACTOR], int(self._now()), True)
-                _deactivate(connection)
-                connection.execute(
-                    CONFIGURATIONS.insert().values(
-                        version=made.version,
-                        document=document,
-                        note=note,
-                        created_by=made.created_by,
-                        created_at=made.created_at,
-                        is_active=True,
-                    )
+        def check(kept: Kept) -> None:
+            if errors := self._judge(document, kept).errors:
+                raise Unacceptable("the document has errors; nothing was changed", errors)
+
+        def write(connection: Connection) -> tuple[Version, int]:
+            raise_revision(connection, SUBJECT)
+            row = _active_row(connection)
+            before = row.version if row is not None else 0
+            if before != expected:
+                raise Outdated(f"version {before} is active, not {expected}; read it and decide again")
+            last = connection.scalar(select(func.max(CONFIGURATIONS.c.version))) or 0
+            made = Version(last + 1, note, actor.name[:_MAX_ACTOR], int(self._now()), True)
+            _deactivate(connection)
+            connection.execute(
+                CONFIGURATIONS.insert().values(
+                    version=made.version,
+                    document=document,
+                    note=note,
+                    created_by=made.created_by,
+                    created_at=made.created_at,
+                    is_active=True,
                 )
-                self._audit(connection, actor, "configuration.apply", made, {"version": before}, made)
+            )
+            self._audit(connection, actor, "configuration.apply", made, {"version": before}, made)
+            return made, before
+
+        try:
+            return change_kept(self._engine, check, write)
         except IntegrityError:
             raise Outdated("somebody else applied a version at the same time; read it and decide again") from None
-        return made, before
 
     def _take_back(self, actor: Actor, made: Version, before: int, reasons: list[str]) -> None:
         with self._engine.begin() as connection:
+            note_change(connection)
             raise_revision(connection, SUBJECT)
             row = _active_row(connection)
             if row is None or row.version != made.version:

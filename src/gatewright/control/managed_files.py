@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatewright.control import budgets, configurations
+from gatewright.control.kept import read_kept, render_budgets
 from gatewright.control.managed_sources import DIRECTORY, budgets_file, configuration_file, write_file
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revisions
-from gatewright.store.tables import BUDGETS, CONFIGURATIONS
 
 _NOTE: Final = "# Written by the gateway from its database; changes here are lost. Use the admin API.\n"
 
@@ -48,9 +47,10 @@ class ManagedFiles:
                 revisions = read_revisions(connection, (budgets.SUBJECT, configurations.SUBJECT))
                 if revisions == self._seen:
                     return False
-                policies, active = _read_policies(connection), _read_active(connection)
-            changed = self._write(budgets_file(self._state), _render(policies))
-            configuration = None if active is None else (_NOTE + active).encode()
+                kept = read_kept(connection)
+            budgets_now = render_budgets(kept.policies) if kept.policies else None
+            changed = self._write(budgets_file(self._state), budgets_now)
+            configuration = None if kept.active is None else (_NOTE + kept.active).encode()
             changed |= self._write(configuration_file(self._state), configuration)
         except SQLAlchemyError as error:
             self.problem = f"the database cannot be read ({type(error).__name__}); managed configuration stays as it is"
@@ -74,17 +74,3 @@ class ManagedFiles:
         else:
             write_file(path, data)
         return True
-
-
-def _read_policies(connection: Connection) -> list[dict[str, Any]]:
-    rows = connection.execute(select(BUDGETS.c.document).order_by(BUDGETS.c.name))
-    return [{"filter": "budget", **row.document} for row in rows]
-
-
-def _read_active(connection: Connection) -> str | None:
-    query = select(CONFIGURATIONS.c.document).where(CONFIGURATIONS.c.is_active)
-    return connection.execute(query.order_by(CONFIGURATIONS.c.version.desc()).limit(1)).scalar_one_or_none()
-
-
-def _render(policies: list[dict[str, Any]]) -> bytes | None:
-    return msgspec.json.format(msgspec.json.encode({"policies": policies})) if policies else None

@@ -6,11 +6,23 @@ Apart from what writes them, since a start reads them and should not wait for a 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from gatewright.config.problems import ConfigError
 
 DIRECTORY: Final = "managed"
 """Of a state directory."""
+_PLACE: Final = re.compile(r"^policies\[\d+\]\.?")
+
+
+class _Budgets(Struct):
+    policies: list[dict[str, Any]]
 
 
 def budgets_file(state: Path) -> Path:
@@ -49,3 +61,26 @@ def write_file(path: Path, data: bytes) -> None:
         out.flush()
         os.fsync(out.fileno())
     fresh.replace(path)
+
+
+def budget_names(data: bytes) -> list[str]:
+    """The names of the budgets in their file; none when it is not what the gateway wrote."""
+    return [policy["name"] for policy in _policies(data) if isinstance(policy.get("name"), str)]
+
+
+def without_budgets(data: bytes, names: Collection[str]) -> bytes:
+    """Their file without some of them."""
+    kept = [policy for policy in _policies(data) if policy.get("name") not in names]
+    return msgspec.json.encode({"policies": kept})
+
+
+def placed_in_budget(error: ConfigError) -> ConfigError:
+    """An error by its place in the budget: where that stands among all policies means nothing to who reads of one."""
+    return ConfigError(_PLACE.sub("", error.path), error.message)
+
+
+def _policies(data: bytes) -> list[dict[str, Any]]:
+    try:
+        return msgspec.json.decode(data, type=_Budgets).policies
+    except msgspec.MsgspecError:
+        return []

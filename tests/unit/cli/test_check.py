@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gatewright.cli.main import run
+from gatewright.control.managed_sources import budgets_file, write_file
 
 RIGHT = """\
 providers:
@@ -40,6 +41,23 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.Capture
     lines = printed.err.splitlines()
     assert [line.split(" ")[0] for line in lines] == [f"{file}:4:", f"{file}:5:", "error:"]
     assert "did you mean `vllm`?" in lines[0]
+
+
+def test_with_a_state_directory_its_budgets_are_checked_too(
+    right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right.write_text(RIGHT + "policies: [{filter: budget, name: filed, config: {usd: 1}}]\n")
+    state = tmp_path / "state"
+    state.mkdir()
+    assert run(["check", str(right), "--state", str(state)]) == 0
+    write_file(budgets_file(state), b'{"policies": [{"filter": "budget", "name": "kept", "config": {"usd": 1}}]}')
+    assert run(["check", str(right), "--state", str(state)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("2 policies")
+    write_file(budgets_file(state), b'{"policies": [{"filter": "budget", "name": "filed", "config": {"usd": 1}}]}')
+    assert run(["check", str(right), "--state", str(state)]) == 2
+    assert "`filed` is the name of" in capsys.readouterr().err
+    assert run(["check", str(right)]) == 0
+    assert run(["check", str(right), "--state", str(tmp_path / "nowhere")]) == 2
 
 
 def test_warnings_do_not_fail(right: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from gatewright.config.load import load
 from gatewright.config.problems import InvalidConfig
 from gatewright.config.transport import decode
 from gatewright.control.managed_sources import budgets_file, configuration_file, default_file, write_file
-from gatewright.core.messages import Apply
+from gatewright.core.messages import Apply, Rejected
 from gatewright.providers.local import LocalModel
 from gatewright.server.local_children import LocalChild
 from gatewright.telemetry.log import Log
@@ -46,6 +46,19 @@ def test_managed_budgets_are_added_to_the_files(tmp_path: Path) -> None:
     answer = build_reading(options, Log("control", stream=io.StringIO())).read()
     assert isinstance(answer, Apply)
     assert [policy.name for policy in decode(answer.document).policies] == ["b"]
+
+
+def test_a_budget_that_the_gateway_started_without_stands_in_nobodys_way(tmp_path: Path) -> None:
+    file = tmp_path / "g.yaml"
+    budget = {"filter": "budget", "name": "b", "config": {"usd": 1}}
+    file.write_bytes(msgspec.json.encode({"policies": [budget]}))
+    write_file(budgets_file(tmp_path), msgspec.json.encode({"policies": [budget, {**budget, "name": "c"}]}))
+    options = [*FDS, "--state", str(tmp_path), "--config", str(file)]
+    log = Log("control", stream=io.StringIO())
+    assert isinstance(build_reading(parse_options(options), log).read(), Rejected)
+    answer = build_reading(parse_options([*options, "--unserved-budget=b"]), log).read()
+    assert isinstance(answer, Apply)
+    assert sorted(str(policy.name) for policy in decode(answer.document).policies) == ["b", "c"]
 
 
 def test_a_file_is_read_with_the_overrides(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def test_everything_arrives() -> None:
         overrides={"listen": "[::1]:80", "admin": "x=y:1"},
         local_children=[CHILD],
         state=STATE,
+        unserved_budgets=["a", "--admin-fd", "b c"],
     )
     place = command.index("gatewright.cli.control")
     options = parse_options([*command[place + 1 :], *FDS])
@@ -28,6 +29,7 @@ def test_everything_arrives() -> None:
     assert options.overrides == {"listen": "[::1]:80", "admin": "x=y:1"}
     assert options.local_children == (CHILD,)
     assert options.state == STATE
+    assert options.unserved_budget == ["a", "--admin-fd", "b c"]
     assert (options.channel_fd, options.telemetry_fd, options.admin_fd) == (3, 4, 5)
 
 
@@ -35,6 +37,7 @@ def test_without_a_file_there_is_little_to_say() -> None:
     command = control_command([], overrides={}, local_children=(), state=STATE)
     options = parse_options([*command[command.index("gatewright.cli.control") + 1 :], *FDS])
     assert (options.config, options.overrides, options.local_children) == ([], {}, ())
+    assert options.unserved_budget == []
 
 
 def test_descriptors_are_required() -> None:

@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gatewright.cli.defaults import KEY_FILE
@@ -11,6 +12,7 @@ from gatewright.cli.main import run
 from gatewright.cli.serve import render_screen
 from gatewright.cli.state import StateLock, default_state_dir
 from gatewright.config.transport import decode
+from gatewright.control.managed_sources import budgets_file, configuration_file, write_file
 from gatewright.server.supervisor import Plan
 from gatewright.telemetry.log import Log
 
@@ -105,6 +107,49 @@ def test_two_gateways_do_not_share_a_state_directory(
         assert run(["serve", "-c", str(config), "--state", str(tmp_path / "mine")]) == 1
     assert plans == []
     assert "another gateway" in capsys.readouterr().err
+
+
+BUDGET = "policies: [{filter: budget, name: filed, config: {usd: 1}}]\n"
+
+
+def keep_budgets(state: Path, *names: str) -> None:
+    policies = [{"filter": "budget", "name": name, "config": {"usd": 1}} for name in names]
+    write_file(budgets_file(state), msgspec.json.encode({"policies": policies}))
+
+
+def test_a_managed_budget_that_does_not_fit_is_left_out_and_told(
+    config: Path, tmp_path: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG + BUDGET)
+    keep_budgets(tmp_path / "mine", "good", "filed")
+    assert run(["serve", "-c", str(config), "--state", str(tmp_path / "mine")]) == 0
+    assert sorted(str(policy.name) for policy in decode(plans[0].document).policies) == ["filed", "good"]
+    assert plans[0].control_command[-1] == "--unserved-budget=filed"
+    (line,) = capsys.readouterr().err.splitlines()
+    told = msgspec.json.decode(line)
+    assert (told["level"], told["budget"]) == ("error", "filed")
+    assert "is the name of" in told["reason"]
+
+
+def test_budgets_are_no_excuse_for_a_wrong_file(
+    config: Path, tmp_path: Path, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG + BUDGET + "cors: 3\n")
+    keep_budgets(tmp_path / "mine", "filed")
+    assert run(["serve", "-c", str(config), "--state", str(tmp_path / "mine")]) == 2
+    assert plans == []
+    assert "cors" in capsys.readouterr().err
+
+
+def test_an_applied_version_starts_without_a_budget_that_does_not_fit(
+    config: Path, tmp_path: Path, plans: list[Plan]
+) -> None:
+    state = tmp_path / "mine"
+    write_file(configuration_file(state), (CONFIG + BUDGET).encode())
+    keep_budgets(state, "filed")
+    assert run(["serve", "--state", str(state)]) == 0
+    assert [policy.name for policy in decode(plans[0].document).policies] == ["filed"]
+    assert plans[0].control_command[-1] == "--unserved-budget=filed"
 
 
 def test_without_a_file_what_is_found_is_served(

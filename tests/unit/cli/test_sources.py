@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gatewright.cli.sources import MAX_SECRET_BYTES, FileSource, Resolver
@@ -158,3 +159,16 @@ def test_a_referenced_file_that_changes_is_noticed(tmp_path: Path) -> None:
     before = watched.fingerprint()
     secret.write_text("sk-23")
     assert watched.fingerprint() != before
+
+
+def test_budgets_are_left_out_of_their_own_file_only(tmp_path: Path) -> None:
+    for name in ("budgets.json", "other.json"):
+        policy = {"filter": "budget", "name": name[0], "config": {"usd": 1}}
+        (tmp_path / name).write_bytes(msgspec.json.encode({"policies": [policy]}))
+    source = FileSource(lambda: [tmp_path], environment={}, budgets=tmp_path / "budgets.json")
+    assert source.budget_names() == ["b"]
+    loaded = source.load(without=["b", "o"])
+    assert loaded.document is not None
+    assert [policy.name for policy in loaded.document.policies] == ["o"]
+    assert FileSource(lambda: [tmp_path], environment={}).budget_names() == []
+    assert FileSource(lambda: [tmp_path], environment={}, budgets=tmp_path / "gone").budget_names() == []

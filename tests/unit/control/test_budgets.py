@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import Engine
-from tests.control.admin_api import check_budget
+from tests.control.admin_api import GOOD, check_budget, check_document
 
 from gatewright.config.documents import Selector
+from gatewright.config.load import MAX_FILE_BYTES
 from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
 from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending
+from gatewright.control.configurations import Configurations
 from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revision
@@ -84,7 +86,7 @@ def test_what_is_refused_changes_nothing(budgets: Budgets, engine: Engine) -> No
 
 def test_errors_are_told_by_their_place_in_the_budget(engine: Engine) -> None:
     errors = [ConfigError("policies[12].config.usd", "is wrong", "all.yaml", 7), ConfigError("", "is odd")]
-    budgets = Budgets(engine, validate=lambda policy: errors, now=FakeClock())
+    budgets = Budgets(engine, validate=lambda policy, active: errors, now=FakeClock())
     with pytest.raises(Unacceptable) as refused:
         budgets.create(ME, policy())
     assert refused.value.errors == (ConfigError("config.usd", "is wrong"), ConfigError("", "is odd"))
@@ -109,7 +111,7 @@ def test_references_stand_in_no_other_place_and_are_not_resolved(
 ) -> None:
     asked: list[BudgetPolicy] = []
 
-    def validate(policy: BudgetPolicy) -> list[ConfigError]:
+    def validate(policy: BudgetPolicy, active: str | None) -> list[ConfigError]:
         asked.append(policy)
         return []
 
@@ -135,6 +137,36 @@ def test_budgets_with_a_webhook_are_for_admins(budgets: Budgets, engine: Engine)
     assert revision(engine) == 2
     budgets.replace(BOSS, policy())
     budgets.delete(ME, "monthly")
+
+
+def test_a_budget_is_checked_with_the_configuration_that_is_kept(engine: Engine) -> None:
+    asked: list[str | None] = []
+
+    def validate(policy: BudgetPolicy, active: str | None) -> list[ConfigError]:
+        asked.append(active)
+        if len(asked) == 1:  # somebody applies a version meanwhile
+            configurations.apply(BOSS, GOOD, expected=0)
+        return [] if active is None else [ConfigError("policies[3].name", "is another's")]
+
+    budgets = Budgets(engine, validate=validate, now=FakeClock())
+    configurations = Configurations(
+        engine, check=check_document, apply=lambda document: [], read_files=None, now=FakeClock()
+    )
+    with pytest.raises(Unacceptable) as refused:
+        budgets.create(ME, policy())
+    assert refused.value.errors == (ConfigError("name", "is another's"),)
+    assert asked == [None, GOOD]
+    assert budgets.list() == []
+    assert revision(engine) is None
+
+
+def test_all_budgets_together_fit_into_a_file_that_can_be_read(engine: Engine) -> None:
+    budgets = Budgets(engine, validate=lambda policy, active: (), now=FakeClock())
+    half = {"usd": 1, "by": "x" * (MAX_FILE_BYTES // 2)}
+    budgets.create(ME, BudgetPolicy(name="a", config=half))
+    with pytest.raises(Unacceptable, match="MiB"):
+        budgets.create(ME, BudgetPolicy(name="b", config=half))
+    budgets.replace(ME, BudgetPolicy(name="a", config=half))
 
 
 def test_settings_beyond_all_depth_are_refused(budgets: Budgets) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from sqlalchemy import Engine
-from tests.control.admin_api import GOOD, check_document
+from tests.control.admin_api import GOOD, check_budget, check_document
 
+from gatewright.config.problems import ConfigError
 from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
-from gatewright.control.configurations import Configurations
+from gatewright.control.budgets import BudgetPolicy, Budgets
+from gatewright.control.configurations import Configurations, Verdict
+from gatewright.control.kept import Policies
 from gatewright.control.refusals import Conflict, NotFound, Outdated, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revision
@@ -85,6 +88,25 @@ def test_another_version_than_the_one_seen_is_refused(database: Engine, served: 
     assert configurations.active().document == GOOD
     assert len(served.documents) == 1
     assert len(list_records(database)) == 1
+
+
+def test_a_version_is_checked_with_the_budgets_that_are_kept(database: Engine, served: Served) -> None:
+    asked: list[list[str]] = []
+    budgets = Budgets(database, validate=check_budget, now=FakeClock())
+
+    def check(data: bytes, policies: Policies) -> Verdict:
+        asked.append([policy["name"] for policy in policies])
+        if len(asked) == 1:  # somebody makes one meanwhile
+            budgets.create(ME, BudgetPolicy(name="same", config={"usd": 1}))
+        return Verdict((ConfigError("", "does not fit"),) if policies else ())
+
+    configurations = Configurations(database, check=check, apply=served.apply, read_files=None, now=FakeClock(7_000.0))
+    with pytest.raises(Unacceptable):
+        configurations.apply(ME, GOOD, expected=0)
+    assert asked == [[], ["same"]]
+    assert configurations.versions() == []
+    assert served.documents == []
+    assert [error.message for error in configurations.validate(GOOD).errors] == ["does not fit"]
 
 
 def test_every_error_is_told_with_its_line_and_nothing_changes(database: Engine, served: Served) -> None:

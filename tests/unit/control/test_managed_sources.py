@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gatewright.config.problems import ConfigError
 from gatewright.control.managed_sources import (
+    budget_names,
     budgets_file,
     configuration_file,
     default_file,
     extra_sources,
     managed_sources,
+    placed_in_budget,
+    without_budgets,
     write_file,
 )
 
@@ -36,3 +42,21 @@ def test_files_are_replaced_whole_and_are_their_owners_alone(tmp_path: Path) -> 
     assert path.read_bytes() == b"two"
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_budgets_are_left_out_by_name() -> None:
+    data = b'{"policies": [{"filter": "budget", "name": "a", "config": {"usd": 1.5}}, {"name": "b"}, {}]}'
+    assert budget_names(data) == ["a", "b"]
+    assert without_budgets(data, ["b"]) == b'{"policies":[{"filter":"budget","name":"a","config":{"usd":1.5}},{}]}'
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b"{}", b"[]", b'{"policies": 3}', b"\xff"])
+def test_a_file_that_somebody_else_wrote_names_none(data: bytes) -> None:
+    assert budget_names(data) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "own"), [("policies[12].config.usd", "config.usd"), ("policies[0]", ""), ("models.m", "models.m")]
+)
+def test_an_error_is_told_by_its_place_in_the_budget(path: str, own: str) -> None:
+    assert placed_in_budget(ConfigError(path, "is wrong", "all.yaml", 7)) == ConfigError(own, "is wrong")
