@@ -112,13 +112,17 @@ def asked_output(fields: Fields) -> tuple[int | None, int]:
     Whatever dialect a member is of, it counts: which ones the upstream obeys, only that knows. So of several limits it
     is the largest, and one that is not a plain number above zero is none.
     """
+    if _MEMBERS.isdisjoint(fields):
+        return None, 1
     limit, answers, prompts = 0, 1, 1
-    for name in _MEMBERS.intersection(fields):
+    for name in fields:
+        if name not in _MEMBERS:
+            continue
         raw = fields[name]
         if name in _LIMITS:
             limit = max(limit, _limit(raw))
         elif name in _ANSWERS:
-            answers = max(answers, _number(raw))
+            answers = max(answers, _number(bytes(raw)))
         elif name == _PROMPT:
             prompts = _count_prompts(raw)
         else:
@@ -134,11 +138,11 @@ def _asked_in(group: msgspec.Raw) -> tuple[int, int]:
         members = _members.decode(group)
     except msgspec.MsgspecError:
         return limit, answers
-    for name in _MEMBERS.intersection(members):
+    for name, raw in members.items():
         if name in _LIMITS:
-            limit = max(limit, _limit(members[name]))
+            limit = max(limit, _limit(raw))
         elif name in _ANSWERS:
-            answers = max(answers, _number(members[name]))
+            answers = max(answers, _number(bytes(raw)))
     return limit, answers
 
 
@@ -148,10 +152,10 @@ def _count_prompts(raw: msgspec.Raw) -> int:
 
 
 def _limit(raw: msgspec.Raw) -> int:
-    return 0 if bytes(raw) == b"null" else _number(raw) or _UNLIMITED
-
-
-def _number(raw: msgspec.Raw) -> int:
-    """A number of at most nine digits, else 0."""
     text = bytes(raw)
+    return _number(text) or (0 if text == b"null" else _UNLIMITED)
+
+
+def _number(text: bytes) -> int:
+    """A number of at most nine digits, else 0."""
     return int(text) if text.isdigit() and len(text) < _DIGITS else 0
