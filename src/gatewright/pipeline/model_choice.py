@@ -21,7 +21,8 @@ _HOLDERS: Final = frozenset(
     ("tools", "options", "generationConfig", "generation_config", "additionalModelRequestFields")
 )
 """Known members that may hold vendors' own."""
-_INERT: Final = KNOWN - _HOLDERS
+_INERT: Final = (KNOWN - _HOLDERS) | {"moderation"}
+"""Members that choose no model. OpenAI's `moderation` names one that only looks at the words, and costs nothing."""
 _NAMING: Final = ("model", "models", "modelid", "modelname", "fallbacks", "fallback", "lorapath", "adapterid")
 """How members end that name models, in small letters alone: `fallback_models`, `manualMode.modelName`."""
 _OPAQUE: Final = frozenset(("preset", "route", "agent", "agentid"))
