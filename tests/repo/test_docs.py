@@ -28,7 +28,12 @@ from gatewright.telemetry.access_line import AccessLine
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STANDS_FOR = {"REDIS_URL": "redis://counters", "/run/secrets/redis-url": "rediss://counters"}
-ALLOWED_IN_EXTRACTS = ("there is no provider", "there is no identity provider", "can be reached from the network")
+ALLOWED_IN_EXTRACTS = (
+    "there is no provider",
+    "there is no model",
+    "there is no identity provider",
+    "can be reached from the network",
+)
 
 
 @pytest.fixture(scope="module")

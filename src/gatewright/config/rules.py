@@ -241,6 +241,19 @@ def _policy_names(document: Gateway) -> Iterator[ConfigError]:
             places[policy.name] = index
 
 
+def _other_models(document: Gateway) -> Iterator[ConfigError]:
+    """`when_dry` names what answers once a budget is used up: found missing then, it would be too late."""
+    for index, policy in enumerate(document.policies):
+        name = policy.config.get("when_dry")
+        name = name.reveal() if isinstance(name, Secret) else name
+        if not isinstance(name, str) or not name:
+            continue
+        if "*" in name or not any(_overlap(published, name) for published in document.models):
+            near = suggestion(name, list(document.models))
+            advice = f"did you mean `{near}`?" if near else "publish it under `models`, or name one that is there"
+            yield ConfigError(f"policies[{index}].config.when_dry", f"there is no model `{name}`; {advice}")
+
+
 _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset({"listen", "admin"}), _addresses),
     (frozenset({"listen", "consumers", "anonymous", "identity"}), _open_door),
@@ -253,6 +266,7 @@ _ERRORS: Final[tuple[tuple[frozenset[str], _Rule], ...]] = (
     (frozenset(), _keys),
     (frozenset(), _selectors),
     (frozenset(), _policy_names),
+    (frozenset({"models"}), _other_models),
     (frozenset(), _counters),
 )
 """Each rule with the top-level keys it draws conclusions from."""

@@ -82,6 +82,11 @@ def test_a_budget_takes_no_name_of_the_files(world: World) -> None:
     assert (error.path, "is the name of policies[0] already" in error.message) == ("policies[1].name", True)
 
 
+def test_the_model_that_answers_when_it_is_dry_must_be_there(world: World) -> None:
+    (error,) = world.checks.budget(budget("new", when_dry="nope"), None)
+    assert (error.path, "there is no model `nope`" in error.message) == ("policies[1].config.when_dry", True)
+
+
 def test_a_document_is_tried_with_the_budgets_that_are_kept(world: World) -> None:
     kept = [{"filter": "budget", "name": name, "config": {"usd": 1}} for name in ("a", "filed")]
     assert world.checks.document(FILE, kept[:1]).errors == ()

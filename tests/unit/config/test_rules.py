@@ -37,6 +37,31 @@ def targets(*entries: object, name: str = "m") -> dict[str, object]:
     return {"models": {name: {"targets": list(entries)}}}
 
 
+def dry(name: object) -> dict[str, object]:
+    return {"policies": [{"filter": "f"}, {"filter": "budget", "config": {"usd": 1, "when_dry": name}}]}
+
+
+@pytest.mark.parametrize("name", ["assistant", "gpt-4.1", "gpt-", Secret("assistant"), None, "", 7])
+def test_the_model_that_answers_when_a_budget_is_dry_is_published(name: object) -> None:
+    assert errors(**dry(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("asistant", "did you mean `assistant`?"),
+        ("cheap", "publish it under `models`, or name one that is there"),
+        (Secret("cheap"), "publish it under `models`, or name one that is there"),
+        ("assist*", "did you mean `assistant`?"),
+    ],
+)
+def test_one_that_is_not_is_told(name: object, advice: str) -> None:
+    (error,) = errors(**dry(name))
+    assert error.startswith("policies[1].config.when_dry: there is no model `")
+    assert error.endswith(advice)
+    assert find_errors(document(**dry(name)), {"models"}) == []
+
+
 def test_what_fits_together_passes_in_silence() -> None:
     assert errors() == []
     assert warnings() == []
