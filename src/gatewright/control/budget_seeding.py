@@ -22,7 +22,7 @@ from gatewright.config.check import convert
 from gatewright.config.counters import Counters
 from gatewright.config.documents import Gateway, Policy
 from gatewright.core.consumer import Consumer
-from gatewright.core.counting import Allowance, Kind
+from gatewright.core.counting import Allowance
 from gatewright.core.exchange import Exchange
 from gatewright.filters.budget import BUDGET, Config
 from gatewright.pipeline.calendar import Window, window_at
@@ -118,18 +118,17 @@ def _spent(
         return
     window = window_at(config.per, now)
     grouping = Grouping(config.by)
-    sums: dict[str, int] = {}
+    sums: dict[tuple[str, str], int] = {}
     has_hours = has_hours and config.by not in _FROM_EXCHANGES
     rows = _from_hours(engine, window) if has_hours else _from_exchanges(engine, window)
     for x, femto in rows:
         if is_selected(policy.on.models, x.requested_model) and is_selected(policy.on.consumers, x.consumer.path):
-            group = grouping.name(x)
-            sums[group] = sums.get(group, 0) + femto
+            names = grouping.name(x), grouping.others(x)
+            sums[names] = sums.get(names, 0) + femto
     limit = round(config.usd * 1_000_000_000)
-    for group, femto in sums.items():
-        key = BudgetGroup(name, group, window.name, window.ends_at, limit).key
-        allowance = Allowance(key, Kind.BUDGET, limit, ends_at=window.ends_at, is_hard=not config.soft)
-        yield allowance, -(-femto // FEMTO_PER_NANO)
+    for (who, others), femto in sums.items():
+        group = BudgetGroup(name, who, window.name, window.ends_at, limit)
+        yield group.claim(others, is_hard=not config.soft, is_open=grouping.is_open), -(-femto // FEMTO_PER_NANO)
 
 
 def _from_hours(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from gatewright.core.counting import RESERVED_S, SLICES, Allowance, Kind, Refused
@@ -35,15 +36,17 @@ CELL_S: Final = RESERVED_S / (CELLS - 1)
 """A reservation stands in one of so many slices of this length, so that it lives `RESERVED_S` and one slice at most."""
 
 KIND: Final = 2
-"""The first two numbers of a row are the adapter's own. This and the next two are written once."""
+"""The first two numbers of a row are the adapter's own. This and the next three are written once."""
 PERIOD_US: Final = 3
 ENDS_S: Final = 4
-HEAD: Final = 5
+POOL: Final = 5
+"""The adapter's own, too: which counters have one shared key."""
+HEAD: Final = 6
 """The number of the present slice, when it was last looked at."""
-SETTLED: Final = 6
-BASE: Final = 7
+SETTLED: Final = 7
+BASE: Final = 8
 """What is settled, and stands in all slices but the present one."""
-RING: Final = 8
+RING: Final = 9
 ROW: Final = RING + SLICES
 """How many numbers a row has."""
 
@@ -121,14 +124,27 @@ class CellCounters(ABC):
         self._on_problem = on_problem
         self._latest = 0.0
         self._rows: dict[str, Row] = {}
-        self._was_full = False
+        self._was_full = self._has_shared = False
 
     @abstractmethod
     def _find(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
         """Find or make a row that is not in `_rows`, and put it there, without taking those of `allowances` away.
 
-        None when there is no place, and none can be made without forgetting a budget.
+        Where there is no place, and none can be made without forgetting what counts still: the shared one's, which is
+        not put there for this key. None when there is none for that either.
         """
+
+    def _find_shared(self, allowance: Allowance, allowances: Sequence[Allowance]) -> Row | None:
+        """The row of the counter that counts in the place of one for which there is no room."""
+        if not allowance.shared_key:
+            return None
+        if not self._has_shared:
+            self._has_shared = True
+            self._on_problem(
+                f"there is no room for more counters like {allowance.key!r}: further ones of its kind share one limit"
+            )
+        shared = replace(allowance, key=allowance.shared_key, shared_key="", is_open=False)
+        return self._rows.get(shared.key) or self._find(shared, allowances)
 
     def _seek(self, allowance: Allowance) -> Row | None:
         """Find a row that is not in `_rows`, and make none."""

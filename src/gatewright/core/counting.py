@@ -44,6 +44,11 @@ class Allowance:
     """Of a budget: when its calendar window ends, in Unix seconds; the counter may be forgotten then."""
     is_hard: bool = True
     """Whether it refuses; otherwise it only counts."""
+    shared_key: str = ""
+    """Of the counter that counts in the place of this one, and of others like it, where there is no room for it."""
+    is_open: bool = False
+    """Whether callers name what it is for, and so may make as many of these as they like: all those with one shared key
+    find room as long as enough is left for others."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from gatewright.config.documents import Document
 from gatewright.config.references import CelText
-from gatewright.core.counting import Allowance, Refused
-from gatewright.core.counting import Kind as CountKind
+from gatewright.core.counting import Refused
 from gatewright.core.errors import GatewayError, Kind
 from gatewright.core.exchange import Exchange
 from gatewright.core.ports import Ports
@@ -79,14 +78,14 @@ class Budget(Filter):
             self._window = window_at(self._config.per, now)
             self._claims.clear()
         who = x.consumer.path if self._is_consumer else self._grouping.name(x)
-        return self._claims.get(who) or self._make(who)
+        return self._claims.get(who) or self._make(who, x)
 
-    def _make(self, who: str) -> Claims:
+    def _make(self, who: str, x: Exchange) -> Claims:
         if len(self._claims) >= _MAX_GROUPS:
             self._claims.clear()
         config, window = self._config, self._window
         group = BudgetGroup(self._scope, who, window.name, window.ends_at, self._limit)
-        allowance = Allowance(group.key, CountKind.BUDGET, self._limit, ends_at=window.ends_at, is_hard=not config.soft)
+        allowance = group.claim(self._grouping.others(x), is_hard=not config.soft, is_open=self._grouping.is_open)
         refuses = config.unpriced == "refuse" and not config.soft
         claims = self._claims[who] = Claims(
             [Claim(allowance, Measure.COST, partial(self._refusal, group))],

@@ -81,22 +81,31 @@ class RateLimit(Filter):
     def on_reserve(self, x: Exchange) -> Claims:
         # Counted per exchange, not per attempt: failover must not multiply a consumer's charge.
         who = x.consumer.path if self._is_consumer else self._grouping.name(x)
-        return self._claims.get(who) or self._make(who)
+        return self._claims.get(who) or self._make(who, x)
 
-    def _make(self, who: str) -> Claims:
+    def _make(self, who: str, x: Exchange) -> Claims:
         if len(self._claims) >= _MAX_GROUPS:
             self._claims.clear()
         claims = self._claims[who] = Claims(
-            [self._claim(who, *limit) for limit in self._limits], is_fixed=self._grouping.is_fixed
+            [self._claim(who, self._grouping.others(x), *limit) for limit in self._limits],
+            is_fixed=self._grouping.is_fixed,
         )
         return claims
 
-    def _claim(self, who: str, measure: Measure, limit: int, shown: str) -> Claim:
+    def _claim(self, who: str, others: str, measure: Measure, limit: int, shown: str) -> Claim:
         if measure == Measure.CONCURRENT:
-            allowance = Allowance(f"{self._scope}:{who}:concurrent", CountKind.CONCURRENT, limit)
+            kind, period_s, counted = CountKind.CONCURRENT, 0.0, "concurrent"
         else:
-            key = f"{self._scope}:{who}:{measure.name.lower()}/{self._config.per}"
-            allowance = Allowance(key, CountKind.SLIDING, limit, period_s=_SECONDS[self._config.per])
+            kind, period_s = CountKind.SLIDING, _SECONDS[self._config.per]
+            counted = f"{measure.name.lower()}/{self._config.per}"
+        allowance = Allowance(
+            f"{self._scope}:{who}:{counted}",
+            kind,
+            limit,
+            period_s,
+            shared_key=f"{self._scope}:{others}:{counted}",
+            is_open=self._grouping.is_open,
+        )
         return Claim(allowance, measure, partial(_refusal, shown))
 
 

@@ -60,6 +60,11 @@ class BudgetGroup(Struct, frozen=True):
         """Its counter, for whoever asks what is spent."""
         return Allowance(self.key, Kind.BUDGET, self.limit_nano, ends_at=self.ends_at)
 
+    def claim(self, others: str, *, is_hard: bool, is_open: bool) -> Allowance:
+        """Its counter, for whoever spends: where there is no room for it, the one of the group `others` counts."""
+        shared = msgspec.structs.replace(self, who=others).key
+        return replace(self.allowance, is_hard=is_hard, shared_key=shared, is_open=is_open)
+
     @property
     def key(self) -> str:
         """Of its counter."""

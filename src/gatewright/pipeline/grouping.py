@@ -16,6 +16,8 @@ and model; or everybody has one together. Who has no key with an id counts by `k
 _UNKNOWN: Final = "(unknown)"
 _MAX_NAME: Final = 200
 """Characters of what a caller gives of a group's name. What is longer is told apart by a digest."""
+_OTHERS: Final = "\n"
+"""In the place of a name: those for which there is no counter of their own. No name holds it."""
 _VOUCHED_FOR: Final = ("jwt:", "introspection", "certificate")
 """How `Consumer.key_id` begins where there is no key: many consumers have the same, and must not share for that."""
 
@@ -33,6 +35,17 @@ class Grouping:
         """Whether all exchanges of one consumer, from one issuer, with one model are of one group."""
         self.is_consumer = by == "consumer" and expression is None and not per_model
         """Whether the group is the consumer's path, so that callers need not ask."""
+
+        self.is_open = expression is not None or by == "user"
+        """Whether callers name the groups, and so may make as many as they like."""
+
+    def others(self, x: Exchange) -> str:
+        """The name under which a group counts together with others, where there is no room for one more: end users
+        with those of the same consumer, so that nobody's users are in the way of another's."""
+        who = _OTHERS
+        if self._by == "user" and self._expression is None:
+            who = f"{x.consumer.path}:{_OTHERS}"
+        return f"{who}:{x.published_model}" if self._per_model else who
 
     def name(self, x: Exchange) -> str:
         """The group's name. What an expression cannot be evaluated for counts in a group of its own."""

@@ -2,7 +2,9 @@
 
 The file outlives every process, so a budget remembers through any crash and restart. It is a table: a page that says
 who is attached, then pages (sets) of rows (`core.cells`). The hash of a key names two sets, and the key's row stands in
-one of them.
+one of them. A row is given to another key when nothing of it matters any more, never before. Where both sets are full,
+a counter that many share counts instead; those that callers can make at will (`Allowance.is_open`) leave room in each
+set for others.
 
 Each operation is atomic by the file's lock (`flock`, which the kernel releases when its holder dies). A process that is
 attached alone needs no lock, and takes none:
@@ -38,8 +40,8 @@ from pathlib import Path
 from struct import Struct as Layout
 from typing import Final
 
-from gatewright.core.cells import KIND, ROW, CellCounters, Row, describe, free_at_s
-from gatewright.core.counting import Allowance, Kind, Refused
+from gatewright.core.cells import POOL, ROW, CellCounters, Row, describe, free_at_s
+from gatewright.core.counting import Allowance, Refused
 from gatewright.core.grant import Grant
 
 TICK_S: Final = 0.05
@@ -48,11 +50,13 @@ PATIENCE_S: Final = 10.0
 """How long an operation waits for others to notice this process before it fails."""
 
 _MAGIC: Final = int.from_bytes(b"gwcount\0", "little")
-_VERSION: Final = 1
+_VERSION: Final = 2
 _PAGE: Final = 4096
 _WORD: Final = 8
-_SETS: Final = 4096
+_SETS: Final = 8192
 _ROWS_PER_SET: Final = _PAGE // (ROW * _WORD)
+_RESERVED_PER_SET: Final = _ROWS_PER_SET // 5
+"""Places in a set that counters of pools leave to those that belong to none."""
 _HEADER: Final = Layout("=qqq")
 """Magic, version, number of sets."""
 _SETS_AT: Final = 2
@@ -76,6 +80,11 @@ _LOCK: Final = Layout("hhqqi")
 """`struct flock` of a machine with 64-bit offsets."""
 _MAX_KNOWN: Final = 20_000
 """Keys whose row is remembered; beyond it they are hashed again."""
+_FULL_S: Final = 0.1
+"""How long names that callers make up share a counter once there is no place for one: looking for it takes longer than
+all else that is counted of a request."""
+_MAX_FULL: Final = 1_000
+"""Shared keys for which that is remembered; beyond it places are looked for again."""
 
 
 class SharedCounters(CellCounters):
@@ -99,6 +108,8 @@ class SharedCounters(CellCounters):
     ) -> None:
         super().__init__(now, on_problem)
         self._is_alone = self._is_ready = False
+        self._full_until: dict[str, float] = {}
+        """By shared key, until when no place is looked for any more, since there was none."""
         self._fd = _open_locked(Path(path), sets, on_problem)
         try:
             self._table = mmap.mmap(self._fd, 0)
@@ -267,14 +278,24 @@ class SharedCounters(CellCounters):
         row = self._seek(allowance)
         if row is not None:
             return row
+        if allowance.is_open and self._latest < self._full_until.get(allowance.shared_key, 0.0):
+            return self._find_shared(allowance, allowances)
         ident = _identify(allowance.key)
-        at = self._free_place(ident) or self._make_place(ident, {_identify(other.key) for other in allowances})
+        pool = _IDENT.unpack(_identify(allowance.shared_key))[0] if allowance.is_open else 0
+        at = self._free_place(ident, pool)
         if at is None:
-            return None
+            at = self._make_place(ident, pool, {_identify(key) for each in allowances for key in _keys_of(each)})
+        if at is None:
+            if allowance.is_open:
+                if len(self._full_until) >= _MAX_FULL:
+                    self._full_until.clear()
+                self._full_until[allowance.shared_key] = self._latest + _FULL_S
+            return self._find_shared(allowance, allowances)
         first, second = _IDENT.unpack(ident)
         self._words[at + 1 : at + ROW] = memoryview(_ZEROS)[1:]
         row = self._remember(allowance.key, at)
         describe(row, allowance)
+        row[POOL] = pool
         row[1] = second
         row[0] = first  # last: from here on the place is taken
         return row
@@ -292,26 +313,42 @@ class SharedCounters(CellCounters):
         starts = ((1 + number) * (_PAGE // _WORD) for number in numbers)
         return [range(start, start + _ROWS_PER_SET * ROW, ROW) for start in starts]
 
-    def _free_place(self, ident: bytes) -> int | None:
-        """A free place in the emptier one of the sets, so that both fill evenly."""
-        free = max(([at for at in places if not self._words[at]] for places in self._places(ident)), key=len)
-        return free[0] if free else None
+    def _free_place(self, ident: bytes, pool: int) -> int | None:
+        """A place that was never taken, in the emptier one of the sets, so that both fill evenly."""
+        best: list[int] = []
+        for places in self._places(ident):
+            free = [at for at in places if not self._words[at]]
+            if len(free) > len(best) and (not pool or self._may_take(places, pool, len(free))):
+                best = free
+        return best[0] if best else None
 
-    def _make_place(self, ident: bytes, spared: set[bytes]) -> int | None:
-        """Forget a counter that is free, or else a sliding one: the one that is free soonest."""
+    def _make_place(self, ident: bytes, pool: int, spared: set[bytes]) -> int | None:
+        """The place of a counter of which nothing matters any more, or a free one that its set can spare with it."""
         now = self._time()
-        choices: list[tuple[float, int]] = []
-        for at in (at for places in self._places(ident) for at in places):
-            row = self._words[at : at + ROW]
-            end = free_at_s(row)
-            if (end <= now or row[KIND] == Kind.SLIDING) and _IDENT.pack(row[0], row[1]) not in spared:
-                choices.append((end, at))
-        if not choices:
-            return None
-        _, place = min(choices)
-        self._words[_EVICTIONS] += 1
-        self._words[place] = 0
-        return place
+        for places in self._places(ident):
+            free = [at for at in places if not self._words[at]]
+            over = [at for at in places if self._words[at] and self._is_over(at, now, spared)]
+            own = sum(self._words[at + POOL] == pool for at in over)
+            if over and (not pool or self._may_take(places, pool, len(free) + len(over), own)):
+                self._words[_EVICTIONS] += 1
+                self._words[over[0]] = 0
+                return over[0]
+        return None
+
+    def _may_take(self, places: range, pool: int, free: int, over: int = 0) -> bool:
+        """Whether a set has room for one more of a pool: what it leaves to others, and beyond that to those who belong
+        to none, is more than what it has. So one that grows for ever has half of the room, the next one half of the
+        rest, and none has all of it."""
+        own = self._words[places.start + POOL : places.stop + POOL : ROW].tolist().count(pool)
+        return own - over < free - _RESERVED_PER_SET
+
+    def _is_over(self, at: int, now: float, spared: set[bytes]) -> bool:
+        row: Row = self._words[at : at + ROW]
+        return free_at_s(row) <= now and _IDENT.pack(row[0], row[1]) not in spared
+
+
+def _keys_of(allowance: Allowance) -> tuple[str, str]:
+    return allowance.key, allowance.shared_key
 
 
 def lacks_spending(path: Path) -> bool:

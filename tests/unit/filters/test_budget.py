@@ -101,6 +101,13 @@ def test_the_refusal_says_how_much_the_budget_is(usd: float, shown: str) -> None
     assert told == f"The budget `team money` of {shown} in all is used up."
 
 
+@pytest.mark.parametrize(("by", "others", "is_open"), [("user", "acme/t/a:\n", True), ("team", "\n", False)])
+def test_what_counts_where_there_is_no_room(by: Any, others: str, is_open: bool) -> None:
+    (claim,) = World().budget(per="day", by=by).on_reserve(exchange()).claims
+    assert claim.allowance.shared_key == f"budget:team money:{others}:2026-11-21"
+    assert claim.allowance.is_open == is_open
+
+
 def test_a_refusal_names_the_budget_that_is_dry() -> None:
     claims = World().budget(per="day").on_reserve(exchange())
     assert claims.budget is not None

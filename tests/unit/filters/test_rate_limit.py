@@ -106,6 +106,18 @@ def test_the_same_claims_are_given_again_however_many_consumers_there_are(monkey
     assert keys(one.on_reserve(exchange("a/b/c0"))) == first, "its counter is found again"
 
 
+def test_what_counts_where_there_is_no_room_is_one_for_the_users_of_a_consumer() -> None:
+    one = limit("one", requests=1, tokens=1, concurrent=1, by="user")
+    shared = [
+        [claim.allowance.shared_key for claim in one.on_reserve(exchange(consumer, user=user)).claims]
+        for consumer, user in (("a/b/c", "anna"), ("a/b/c", "otto"), ("a/b/d", "anna"))
+    ]
+    assert shared[0] == shared[1] != shared[2]
+    assert len(set(shared[0])) == 3, "the counters of one exchange differ"
+    assert all(claim.allowance.is_open for claim in one.on_reserve(exchange()).claims)
+    assert not any(claim.allowance.is_open for claim in limit(requests=1).on_reserve(exchange()).claims)
+
+
 def test_two_policies_count_apart() -> None:
     assert keys(limit("one", requests=1).on_reserve(exchange())) != keys(
         limit("two", requests=1).on_reserve(exchange())

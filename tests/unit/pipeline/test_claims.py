@@ -35,4 +35,7 @@ def test_soft_claims_count_the_same_and_are_made_once() -> None:
 
 def test_groups_are_counted_by_name_group_and_window() -> None:
     assert GROUP.key == "budget:monthly:acme:2026-11"
+    claim = GROUP.claim("\n", is_hard=False, is_open=True)
+    assert (claim.key, claim.shared_key) == (GROUP.key, "budget:monthly:\n:2026-11")
+    assert (claim.is_hard, claim.is_open, claim.ends_at) == (False, True, 2e9)
     assert GROUP.allowance == Allowance(GROUP.key, Kind.BUDGET, 1_000, ends_at=2e9)

@@ -39,6 +39,17 @@ def test_levels(by: By, name: str, is_fixed: bool) -> None:
     assert grouping.is_consumer == (by == "consumer")
 
 
+@pytest.mark.parametrize(
+    ("by", "expression", "others"),
+    [("user", None, "acme/search/indexer:\n"), ("user", "jwt.department", "\n"), ("team", None, "\n")],
+)
+def test_those_without_a_counter_of_their_own(by: By, expression: str | None, others: str) -> None:
+    grouping = Grouping(by, expression)
+    assert grouping.others(exchange()) == others
+    assert Grouping(by, expression, per_model=True).others(exchange()) == f"{others}:m"
+    assert grouping.is_open == (by == "user")
+
+
 def test_a_path_of_one_level_is_its_own_team_and_organisation() -> None:
     assert [Grouping(by).name(exchange("anonymous")) for by in ("organisation", "team")] == ["anonymous"] * 2
 

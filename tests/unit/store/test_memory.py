@@ -32,7 +32,7 @@ def use(counters: MemoryCounters, allowance: Allowance) -> bool:
     return isinstance(grant, Grant)
 
 
-def test_the_free_ones_are_forgotten_first(clock: FakeClock) -> None:
+def test_only_those_of_which_nothing_matters_are_forgotten(clock: FakeClock) -> None:
     counters = MemoryCounters(clock)
     use(counters, budget("over", clock() + 30))
     use(counters, budget("lasts"))
@@ -41,19 +41,11 @@ def test_the_free_ones_are_forgotten_first(clock: FakeClock) -> None:
     counters.reserve([budget("held")], [1])
     assert use(counters, sliding("new"))
     assert set(counters._rows) == {"lasts", "young", "held", "new"}
+    assert not use(counters, sliding("one more"))
+    assert set(counters._rows) == {"lasts", "young", "held", "new"}
 
 
-def test_then_a_sliding_one_that_is_free_soonest(clock: FakeClock) -> None:
-    counters = MemoryCounters(clock)
-    for key in "ab":
-        use(counters, sliding(key))
-        use(counters, budget(key * 2))
-        clock.advance(10)
-    use(counters, sliding("c"))
-    assert set(counters._rows) == {"aa", "b", "bb", "c"}
-
-
-def test_never_a_budget_so_what_has_no_room_is_refused_until_there_is_some(clock: FakeClock) -> None:
+def test_what_has_no_room_is_refused_until_there_is_some(clock: FakeClock) -> None:
     problems: list[str] = []
     counters = MemoryCounters(clock, on_problem=problems.append)
     for key in "abcd":
@@ -76,3 +68,26 @@ def test_making_room_spares_what_the_same_call_takes_from(clock: FakeClock) -> N
     use(counters, sliding("first"))
     clock.advance(0.5)
     assert counters.used([budget("a"), sliding("first")]) == [1, 1]
+
+
+def test_what_callers_make_leaves_room_for_others_and_shares_what_it_gets_not(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_MAX_KEYS", 20)
+    problems: list[str] = []
+    counters = MemoryCounters(clock, on_problem=problems.append)
+    for pool, own in (("a", 8), ("b", 4)):
+        users = [opened(pool, number) for number in range(30)]
+        for user in users:
+            assert use(counters, user) == (user in users[: own + 10]), "the shared one counts ten of the others"
+        assert counters.used(users) == [1] * own + [0] * (30 - own)
+        assert counters.used([Allowance(pool, Kind.SLIDING, 10, 60.0)]) == [10]
+    assert len(problems) == 1
+    assert use(counters, sliding("of an operator"))
+    clock.advance(70)
+    assert use(counters, opened("a", 29))
+    assert counters.used([opened("a", 29)]) == [1]
+
+
+def opened(pool: str, number: int) -> Allowance:
+    return Allowance(f"{pool}:{number}", Kind.SLIDING, 10, 60.0, shared_key=pool, is_open=True)

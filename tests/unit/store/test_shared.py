@@ -155,7 +155,7 @@ def test_so_is_one_of_another_version_or_cut_short(fleet: Fleet, monkeypatch: py
         use(first, BUDGET)
         fleet.detach(first)
         if change == "version":
-            monkeypatch.setattr(shared, "_VERSION", 2)
+            monkeypatch.setattr(shared, "_VERSION", 99)
         else:
             os.truncate(fleet.path, 4096)
         assert fleet.attach().used([BUDGET]) == [0]
@@ -169,9 +169,9 @@ def test_a_table_keeps_its_size(fleet: Fleet) -> None:
     assert not fleet.problems
 
 
-def test_a_full_table_forgets_free_ones_then_sliding_ones_and_never_a_budget(fleet: Fleet) -> None:
+def test_a_full_table_forgets_only_that_of_which_nothing_matters(fleet: Fleet) -> None:
     counters = fleet.attach(sets=1)
-    lasting = budgets(18)
+    lasting = budgets(17)
     for allowance in lasting:
         use(counters, allowance)
     soon, late = (Allowance(key, Kind.SLIDING, 10, period_s) for key, period_s in (("soon", 30.0), ("late", 60.0)))
@@ -179,17 +179,75 @@ def test_a_full_table_forgets_free_ones_then_sliding_ones_and_never_a_budget(fle
     use(counters, late)
     use(counters, Allowance("over", Kind.BUDGET, 10, ends_at=fleet.clock() + 1))
     fleet.clock.advance(2)
-    for number, used in enumerate(([1, 1], [0, 1], [0, 0])):
-        assert use(counters, Allowance(f"new-{number}", Kind.BUDGET, 10))
-        assert counters.used([soon, late]) == used
-    assert counters.reserve([BUDGET], [1]) == Refused(0, 0, 1.0)
+    assert use(counters, Allowance("new", Kind.BUDGET, 10))
+    for kind in Kind:
+        assert counters.reserve([Allowance("newer", kind, 10, 60.0)], [1]) == Refused(0, 0, 1.0)
     assert len(fleet.problems) == 1
-    assert counters.used(lasting) == [1] * 18
+    assert counters.used([soon, late]) == [1, 1]
+    fleet.clock.advance(40)
+    assert use(counters, Allowance("newer", Kind.BUDGET, 10))
+    assert counters.used([soon, late]) == [0, 1]
+    assert counters.used(lasting) == [1] * 17
+
+
+def opened(pool: str, number: int, period_s: float = 60.0) -> Allowance:
+    key = f"{pool}:user-{number}:requests"
+    return Allowance(key, Kind.SLIDING, 5, period_s, shared_key=f"{pool}:\n:requests", is_open=True)
+
+
+def test_names_that_callers_make_up_leave_room_for_others(fleet: Fleet) -> None:
+    counters = fleet.attach(sets=64)
+    places = 64 * 20
+    for pool, share in (("one", 0.4), ("two", 0.2), ("three", 0.1)):
+        users = [opened(pool, number, 3_600.0) for number in range(2 * places)]
+        for user in users:
+            use(counters, user)
+            fleet.clock.advance(shared._FULL_S)
+        assert 0.9 * places * share < sum(map(bool, counters.used(users))) <= places * share
+    of_operators = [Allowance(f"key-{number}", Kind.SLIDING, 5, 60.0) for number in range(places // 5)]
+    assert all(use(counters, allowance) for allowance in of_operators)
+    assert [problem for problem in fleet.problems if "share one limit" in problem] == fleet.problems
+    assert len(fleet.problems) == 1
+
+
+def test_who_finds_no_room_shares_one_limit_and_a_limit_forgets_nothing(fleet: Fleet) -> None:
+    counters, other = fleet.attach(sets=1), fleet.attach()
+    victim = Allowance("victim", Kind.SLIDING, 5, 60.0)
+    passed = 0
+    for attempt in range(12):
+        passed += use(counters, victim)
+        for number in range(20):
+            use(counters, opened("users", 20 * attempt + number, 86_400.0))
+        fleet.clock.advance(0.5)
+        other.tick()
+        counters.tick()
+    assert passed == 5
+    for one in (counters, other):
+        assert not use(one, opened("users", 1_000, 86_400.0))
+        assert use(one, opened("another", 1)), "whose callers these are not"
+    grant = counters.reserve([opened("more", 1), opened("more", 2), opened("more", 3)], [1, 1, 1])
+    assert isinstance(grant, Grant)
+
+
+def test_a_shared_reservation_is_given_back(fleet: Fleet) -> None:
+    counters = fleet.attach(sets=1)
+
+    def at_once(number: int) -> Allowance:
+        return Allowance(f"user-{number}", Kind.CONCURRENT, 2, shared_key="others", is_open=True)
+
+    held = [counters.reserve([at_once(number)], [1]) for number in range(8 + 2)]
+    assert all(isinstance(grant, Grant) for grant in held)
+    assert isinstance(counters.reserve([at_once(100)], [1]), Refused)
+    assert isinstance(held[-1], Grant)
+    assert counters.extend(held[-1], [0]) is None
+    counters.settle(held[-1], [0])
+    assert isinstance(counters.reserve([at_once(100)], [1]), Grant)
+    assert isinstance(counters.reserve([at_once(101)], [1]), Refused)
 
 
 def test_making_room_spares_what_the_same_call_takes_from(fleet: Fleet) -> None:
     counters = fleet.attach(sets=1)
-    for allowance in budgets(20):
+    for allowance in budgets(19):
         use(counters, allowance)
     both = [Allowance("first", Kind.SLIDING, 10, 60.0), Allowance("second", Kind.SLIDING, 10, 60.0)]
     refused = counters.reserve(both, [1, 1])
@@ -202,16 +260,17 @@ def test_others_notice_when_a_place_is_given_away(fleet: Fleet) -> None:
     first.tick()
     old = Allowance("old", Kind.SLIDING, 10, 60.0)
     use(first, old, 7)
-    for allowance in budgets(21):
+    fleet.clock.advance(70)
+    for allowance in budgets(20):
         use(second, allowance)
     assert first.used([old]) == [0]
-    assert first.used(budgets(21)) == [1] * 21
+    assert first.used(budgets(20)) == [1] * 20
 
 
 def test_most_places_of_a_table_can_be_taken(fleet: Fleet) -> None:
     counters = fleet.attach(sets=16)
-    taken = [allowance for allowance in budgets(16 * 21) if use(counters, allowance)]
-    assert len(taken) > 0.9 * 16 * 21
+    taken = [allowance for allowance in budgets(16 * 20) if use(counters, allowance)]
+    assert len(taken) > 0.9 * 16 * 20
     counters._rows.clear()
     assert counters.used(taken) == [1] * len(taken)
 
