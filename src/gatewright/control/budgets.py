@@ -10,8 +10,9 @@ the address behind it, such budgets are for the role `admin` alone.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +31,7 @@ from gatewright.control.audit import append
 from gatewright.control.document_secrets import MAX_DEPTH_OF_SETTINGS, depth_of
 from gatewright.control.kept import Kept, change_kept, render_budgets
 from gatewright.control.managed_sources import placed_in_budget
-from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
+from gatewright.control.refusals import Conflict, Forbidden, NotFound, Outdated, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import raise_revision
 from gatewright.store.tables import BUDGETS
@@ -63,6 +64,12 @@ class ManagedBudget(Struct, frozen=True):
     """What was asked for."""
     changed_at: int
     """When it was made or changed last, in Unix seconds."""
+
+    @property
+    def revision(self) -> str:
+        """Differs whenever what was asked for does. Of a budget that was changed back it is what it was: who has seen
+        it then has seen what is there now."""
+        return hashlib.blake2b(msgspec.json.encode(self.policy, order="sorted"), digest_size=16).hexdigest()
 
 
 class BudgetSpending(Struct, frozen=True):
@@ -128,17 +135,17 @@ class Budgets:
             raise Conflict(f"there is a budget `{policy.name}` already; change that one") from None
         return made
 
-    def replace(self, actor: Actor, policy: BudgetPolicy) -> ManagedBudget:
-        """Put another document in the place of a budget; what is spent stays.
+    def replace(self, actor: Actor, policy: BudgetPolicy, *, expected: Collection[str] | None = None) -> ManagedBudget:
+        """Put another document in the place of a budget; what is spent stays. `expected` are revisions, of which it
+        must have one.
 
-        Raises NotFound, Forbidden and Unacceptable.
+        Raises NotFound, Forbidden, Outdated and Unacceptable.
         """
         made = ManagedBudget(policy, int(self._now()))
 
         def write(connection: Connection) -> None:
             raise_revision(connection, SUBJECT)
-            before = _held(connection, policy.name)
-            _check_role(actor, before)
+            before = _held(connection, actor, policy.name, expected)
             values = {"document": _stored(policy), "changed_at": made.changed_at}
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == policy.name).values(values))
             append(connection, actor, "budget.replace", f"budget/{policy.name}", before, policy)
@@ -147,12 +154,11 @@ class Budgets:
         change_kept(self._engine, lambda kept: self._try(policy, kept), write)
         return made
 
-    def delete(self, actor: Actor, name: str) -> None:
-        """Keep a budget no longer. Raises NotFound and Forbidden."""
+    def delete(self, actor: Actor, name: str, *, expected: Collection[str] | None = None) -> None:
+        """Keep a budget no longer; `expected` as for `replace`. Raises NotFound, Forbidden and Outdated."""
         with self._engine.begin() as connection:
             raise_revision(connection, SUBJECT)
-            before = _held(connection, name)
-            _check_role(actor, before)
+            before = _held(connection, actor, name, expected)
             connection.execute(delete(BUDGETS).where(BUDGETS.c.name == name))
             append(connection, actor, "budget.delete", f"budget/{name}", before, None)
 
@@ -176,11 +182,16 @@ def _refuse(errors: Sequence[ConfigError]) -> None:
         raise Unacceptable("the budget has errors; nothing was changed", [placed_in_budget(error) for error in errors])
 
 
-def _held(connection: Connection, name: str) -> BudgetPolicy:
+def _held(connection: Connection, actor: Actor, name: str, expected: Collection[str] | None) -> BudgetPolicy:
+    """The budget that this actor is about to change."""
     row = connection.execute(select(BUDGETS).where(BUDGETS.c.name == name)).one_or_none()
     if row is None:
         raise _absent(name)
-    return _budget_of(row).policy
+    held = _budget_of(row)
+    _check_role(actor, held.policy)
+    if expected is not None and held.revision not in expected:
+        raise Outdated(f"the budget `{name}` was changed meanwhile; read it and decide again")
+    return held.policy
 
 
 def _check_role(actor: Actor, policy: BudgetPolicy) -> None:

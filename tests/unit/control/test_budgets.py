@@ -16,7 +16,7 @@ from gatewright.control.actor import Actor
 from gatewright.control.audit import list_records
 from gatewright.control.budgets import BudgetPolicy, Budgets, BudgetSpending
 from gatewright.control.configurations import Configurations
-from gatewright.control.refusals import Conflict, Forbidden, NotFound, Unacceptable
+from gatewright.control.refusals import Conflict, Forbidden, NotFound, Outdated, Unacceptable
 from gatewright.store.database import reading
 from gatewright.store.revisions import read_revision
 from gatewright.telemetry.records import BudgetState
@@ -188,3 +188,28 @@ def test_pages_go_by_name(budgets: Budgets) -> None:
 def test_spending_is_told_in_dollars(ends_at: float, shown: int | None) -> None:
     state = BudgetState("monthly", "acme/a/b", "2026-11", ends_at, 10_000_000_000, 2_500_000_000)
     assert BudgetSpending.of(state) == BudgetSpending("acme/a/b", "2026-11", shown, 10.0, 2.5)
+
+
+def test_a_revision_tells_budgets_apart(budgets: Budgets) -> None:
+    first = budgets.create(ME, policy()).revision
+    assert budgets.get("monthly").revision == first
+    second = budgets.replace(ME, policy(per="day")).revision
+    assert budgets.get("monthly").revision == second != first
+    assert budgets.replace(ME, policy()).revision == first
+    on = BudgetPolicy(name="monthly", on=Selector(consumers=["acme/a"]), config={"usd": 10})
+    assert budgets.replace(ME, on).revision != first
+
+
+def test_who_has_seen_another_one_changes_nothing(budgets: Budgets, engine: Engine) -> None:
+    seen = budgets.create(ME, policy()).revision
+    kept = budgets.replace(ME, policy(per="day"), expected=["other", seen])
+    for expected in ([seen], []):
+        with pytest.raises(Outdated, match="changed meanwhile"):
+            budgets.replace(ME, policy(per="week"), expected=expected)
+        with pytest.raises(Outdated):
+            budgets.delete(ME, "monthly", expected=expected)
+    assert budgets.list() == [kept]
+    assert (revision(engine), len(list_records(engine))) == (2, 2)
+    with pytest.raises(NotFound):
+        budgets.delete(ME, "absent", expected=[seen])
+    budgets.delete(ME, "monthly", expected=[kept.revision])

@@ -77,6 +77,30 @@ def test_webhooks_are_for_admins(api: AdminApi) -> None:
     assert api.ask("GET", "/budgets/monthly")[1] == made
 
 
+def test_nobodys_change_is_lost(api: AdminApi) -> None:
+    made = api.send("POST", "/budgets", BUDGET)
+    seen = made.headers["etag"]
+    assert (made.status_code, api.send("GET", "/budgets/monthly").headers["etag"]) == (201, seen)
+    first = api.send("PUT", "/budgets/monthly", {"config": {"usd": 1}}, if_match=seen)
+    assert (first.status_code, first.headers["etag"] != seen) == (200, True)
+    for method, body in (("PUT", {"config": {"usd": 2}}), ("DELETE", None)):
+        status, problem = api.ask(method, "/budgets/monthly", body, if_match=seen)
+        assert (status, problem["type"]) == (412, "urn:gatewright:problem:outdated")
+        assert api.ask(method, "/budgets/monthly", body, if_match="W/" + first.headers["etag"])[0] == 412
+    assert api.ask("GET", "/budgets/monthly")[1]["config"] == {"usd": 1}
+    assert api.ask("PUT", "/budgets/monthly", {"config": {"usd": 2}}, if_match="*")[0] == 200
+    assert api.ask("PUT", "/budgets/monthly", {"config": {"usd": 1}})[0] == 200
+    several = f'"x", {first.headers["etag"]}'
+    assert api.ask("DELETE", "/budgets/monthly", if_match=several)[0] == 204
+
+
+@pytest.mark.parametrize("given", ["3", "", '"a" "b"', '"', '"a",'])
+def test_an_if_match_that_is_none_is_told(api: AdminApi, given: str) -> None:
+    api.ask("POST", "/budgets", BUDGET)
+    status, problem = api.ask("PUT", "/budgets/monthly", {"config": {"usd": 2}}, if_match=given)
+    assert (status, "If-Match" in problem["detail"]) == (422, True)
+
+
 def test_what_is_spent_is_told_where_it_is_known(api: AdminApi) -> None:
     states = [
         BudgetState("monthly", "acme/a/b", "2026-11", 1_800_000_000.0, 500_000_000_000, 125_000_000_000),
