@@ -27,6 +27,9 @@ _MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """Access-log lines kept while control does not read; beyond it the newest are thrown away and counted."""
 _CELLS_PER_BATCH = 100
 _BUDGETS_PER_BATCH = 200
+_MAX_ASKED_AGAIN = 1_000
+"""Budgets that are asked for again and again while nobody can be asked; the state of others is told when they are used
+again."""
 _MAX_MESSAGE = 4_000
 """Characters of an error's message, and of its cause, in a line; an upstream's words may be megabytes."""
 _MAX_LOSSES = 20
@@ -98,7 +101,8 @@ class Recorder:
     def note_spent(self, groups: Sequence[BudgetGroup], spent: Sequence[int] | None) -> None:
         """What the counters say is spent, for the next batch; None: ask again the next time."""
         if spent is None:
-            self._used.update(groups)
+            if len(self._used) < _MAX_ASKED_AGAIN:
+                self._used.update(groups)
         else:
             self._budgets.update(zip(groups, spent, strict=True))
 

@@ -321,6 +321,13 @@ def test_budgets_are_asked_for_after_their_use_and_once_again() -> None:
     assert it.used_budgets() == []
 
 
+def test_while_nobody_can_be_asked_some_budgets_are_kept_in_mind() -> None:
+    it = recorder()
+    for number in range(3_000):
+        it.note_spent([BudgetGroup("monthly", f"acme/{number}", "2026-11", 2e9, 1_000)], None)
+    assert len(it.used_budgets()) == 1_000
+
+
 def test_budgets_that_could_not_be_sent_are_sent_again() -> None:
     it = recorder()
     group = BudgetGroup("monthly", "acme/a", "2026-11", 2e9, 1_000)
