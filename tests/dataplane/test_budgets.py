@@ -357,6 +357,7 @@ def test_what_was_lost_is_raised_to_the_ledger_and_what_is_new_begins_at_nothing
             gateway.wait_for(lambda: not lacks_spending(counters), 20)
             assert _status(gateway, "b") == 429
             assert gateway.stop() == 0
+            assert "Traceback" not in gateway.stderr()
             gateway.config["policies"] = [budget("renamed", 3.2 * ANSWER_USD, on="b", per="total")]
             gateway.start()
             assert _status(gateway, "b") == 200

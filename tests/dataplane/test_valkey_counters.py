@@ -418,17 +418,20 @@ def test_scripts_are_loaded_again_and_nothing_stays_for_ever(server: Valkey) -> 
             assert isinstance(grant, Grant)
             replica.settle(grant, [1, 1, 1, 1])
             await until(lambda: not replica.is_owing)
+            await replica.note_raised("ledger", await replica.lacking("ledger"))
+            assert await replica.settled([for_ever]) == [1]
             assert Happening.DOWN not in [event.happening for event in events]
             names = [name.decode() async for name in client.scan_iter(f"{{{replica._prefix}}}*")]
             lives_s = {name.partition("}:")[2]: await client.pttl(name) / 1_000 for name in names}
             lives_s.pop("probe", None)
             assert lives_s.pop("generation") < 0
+            assert lives_s.pop("raised:ledger") < 0
             assert lives_s.pop("b:total") < 0
             assert 60 < lives_s.pop("s60:k0") <= 68 + 1
             assert 600 < lives_s.pop("b:k1") <= 661
             assert lives_s.pop(f"replica:{replica._name}") > 3_600
             assert lives_s == {}, "nothing is in use any more"
-            assert len(SCRIPTS) == 4
+            assert len(SCRIPTS) == 6
 
     asyncio.run(run())
 

@@ -244,6 +244,8 @@ class Worker(asyncio.Protocol):
         if self._state is not None:
             self._state.tick()
         if self._ticks % _FLUSH_TICKS == 0:
+            if self._state is not None:
+                self._state.ask_spent(self._recorder)
             self.flush()
         if self._ticks % 200 == 0:
             self._refresh_certificate()
@@ -253,6 +255,7 @@ class Worker(asyncio.Protocol):
     async def close(self) -> None:
         """Give up what is kept in the state directory; nothing runs any more."""
         if self._state is not None:
+            self._state.ask_spent(self._recorder)
             await self._state.close()
 
     def flush(self) -> None:
@@ -269,8 +272,6 @@ class Worker(asyncio.Protocol):
             counters_emptied=0 if self._state is None else self._state.counters_emptied,
             ledger_lost=0 if self._state is None else self._state.ledger_lost,
         )
-        if self._state is not None:
-            self._state.ask_spent(self._recorder)
         datagrams = self._recorder.batches(gauges)
         for index, datagram in enumerate(datagrams):
             try:
