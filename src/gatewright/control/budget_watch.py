@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from enum import Enum
 from typing import Any, Final
 
 import httpx
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import ColumnElement, Engine, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gatewright.config.documents import Gateway
@@ -32,15 +33,31 @@ MAX_GROUPS: Final = 10_000
 _MAX_TOLD: Final = 4 * MAX_GROUPS
 """Marks that are remembered here; beyond it the database alone knows what was told."""
 _TIMEOUT_S: Final = 10.0
-_TRIES: Final = 4
 _FIRST_WAIT_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 300.0
+"""How long an alert waits before it is sent again to a webhook that did not take it."""
+_LEASE_S: Final = 400.0
+"""Who tried to tell an alert and has not tried again for this long is gone: then another does."""
+_KEY_CHARACTERS: Final = 800
 _OPENING_TRIES: Final = 20
 _OPENING_S: Final = 0.25
 """How often, and how long each time, an alert waits for the database to open."""
+_MICRO: Final = 1_000_000
 _NANO: Final = 1_000_000_000
 _NEARLY: Final = 80
 """Percent from which a budget that refuses counts as spent."""
 FILTER: Final = "budget"
+
+
+Mark = tuple[str, int]
+"""The key of a budget's group, window and limit, and the percentage."""
+
+
+class _Turn(Enum):
+    OURS = 1
+    OTHERS = 2
+    """Another process tries to tell it."""
+    TOLD = 3
 
 
 class _Marks(Struct, frozen=True):
@@ -74,7 +91,7 @@ class BudgetWatch:
     ) -> None:
         self._engine, self._wall, self._spawn, self._log = engine, wall, spawn, log
         self._marks: dict[str, _Marks] = {}
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[Mark] = set()
         self.states: dict[tuple[str, str, str], BudgetState] = {}
         """The last known state by budget, group and window."""
 
@@ -111,12 +128,14 @@ class BudgetWatch:
         if state.is_dry and reached >= state.limit_nano * _NEARLY:
             reached = max(reached, state.limit_nano * 100)
         for percent in marks.percents:
-            mark = (f"{state.name}:{state.who}:{state.window}", percent)
+            # With the limit: a budget that was raised has its marks before it once more.
+            key = f"{state.limit_nano}:{state.name}:{state.window}:{state.who}"
+            mark = (key[:_KEY_CHARACTERS], percent)
             if reached >= state.limit_nano * percent and mark not in self._told:
                 if len(self._told) >= _MAX_TOLD:
                     self._told.clear()
                 self._told.add(mark)
-                self._spawn(self._tell(state, percent, mark, marks.webhook))
+                self._spawn(self._tell(state, percent, mark))
 
     def _forget(self) -> None:
         now = self._wall()
@@ -124,14 +143,13 @@ class BudgetWatch:
         for key in list(self.states)[: max(len(self.states) - MAX_GROUPS, 0)]:
             del self.states[key]
 
-    async def _tell(self, state: BudgetState, percent: int, mark: tuple[str, int], webhook: Secret | None) -> None:
+    async def _tell(self, state: BudgetState, percent: int, mark: Mark) -> None:
+        """Tell one mark in the log and to the webhook, whatever time that takes: until the window ends."""
         # After a start the database opens a moment later than workers report: what it knows was told already.
         for _ in range(_OPENING_TRIES):
             if self._engine() is not None:
                 break
             await asyncio.sleep(_OPENING_S)
-        if not await asyncio.to_thread(self._claim, mark):
-            return
         alert = Alert(
             budget=state.name,
             group=state.who,
@@ -140,51 +158,86 @@ class BudgetWatch:
             used_usd=_usd(state.used_nano),
             limit_usd=_usd(state.limit_nano),
         )
-        self._log.warning(f"a budget has reached {percent} %", **msgspec.to_builtins(alert))
-        if webhook is not None:
-            await self._post(alert, webhook)
+        claimed_us: int | None = None
+        wait_s = _FIRST_WAIT_S
+        while self._wall() < state.ends_at:
+            turn, claimed_us = await asyncio.to_thread(self._claim, mark, claimed_us)
+            if turn is _Turn.TOLD:
+                return
+            if turn is _Turn.OTHERS:
+                wait_s = _LEASE_S
+            else:
+                if wait_s == _FIRST_WAIT_S:
+                    self._log.warning(f"a budget has reached {percent} %", **msgspec.to_builtins(alert))
+                marks = self._marks.get(state.name)
+                if marks is None or marks.webhook is None or await self._post(alert, marks.webhook):
+                    await asyncio.to_thread(self._note_told, mark)
+                    return
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 3, _LONGEST_WAIT_S)
 
-    def _claim(self, mark: tuple[str, int]) -> bool:
-        """Whether this is the one to tell it. Without a database everybody is."""
+    def _claim(self, mark: Mark, claimed_us: int | None) -> tuple[_Turn, int]:
+        """Whose turn it is to tell, and since when; `claimed_us` is what this gave before. Without a database it is
+        everybody's."""
+        now_us = int(self._wall() * _MICRO)
         engine = self._engine()
         if engine is None:
-            return True
-        key, threshold = mark
+            return _Turn.OURS, now_us
+        chosen = _of(mark)
         try:
             with engine.begin() as connection:
-                known = select(ALERTS.c.at_us).where(ALERTS.c.key == key[:800], ALERTS.c.threshold == threshold)
-                if connection.execute(known).first() is not None:
-                    return False
-                row = {"key": key[:800], "threshold": threshold, "at_us": int(self._wall() * 1_000_000)}
-                connection.execute(insert(ALERTS).values(row))
+                known = connection.execute(select(ALERTS).where(chosen)).one_or_none()
+                if known is None:
+                    key, threshold = mark
+                    connection.execute(insert(ALERTS).values(key=key, threshold=threshold, at_us=now_us))
+                    return _Turn.OURS, now_us
+                if known.told_at_us is not None:
+                    return _Turn.TOLD, now_us
+                if known.at_us != claimed_us and known.at_us > now_us - _LEASE_S * _MICRO:
+                    return _Turn.OTHERS, now_us
+                taken = connection.execute(
+                    update(ALERTS).where(chosen, ALERTS.c.at_us == known.at_us).values(at_us=now_us)
+                )
+                return (_Turn.OURS if taken.rowcount else _Turn.OTHERS), now_us
         except IntegrityError:
-            return False  # another replica was faster
+            return _Turn.OTHERS, now_us  # another replica was faster
         except SQLAlchemyError as error:
             self._log.warning("an alert cannot be marked as told", error=type(error).__name__)
-        return True
+        return _Turn.OURS, now_us
 
-    async def _post(self, alert: Alert, webhook: Secret) -> None:
+    def _note_told(self, mark: Mark) -> None:
+        engine = self._engine()
+        if engine is None:
+            return
+        try:
+            with engine.begin() as connection:
+                told = update(ALERTS).where(_of(mark)).values(told_at_us=int(self._wall() * _MICRO))
+                connection.execute(told)
+        except SQLAlchemyError as error:
+            self._log.warning("an alert cannot be marked as told", error=type(error).__name__)
+
+    async def _post(self, alert: Alert, webhook: Secret) -> bool:
+        """Whether the webhook has taken it, or will never."""
         body = msgspec.json.encode(alert)
-        wait_s = _FIRST_WAIT_S
-        for attempt in range(1, _TRIES + 1):
-            try:
-                async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client:
-                    answer = await client.post(
-                        webhook.reveal(), content=body, headers={"content-type": "application/json"}
-                    )
-                if answer.status_code < 500:
-                    if answer.status_code >= 300:
-                        self._log.error("the webhook refuses an alert", budget=alert.budget, status=answer.status_code)
-                    return
-                reason = f"status {answer.status_code}"
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                reason = type(error).__name__
-            if attempt == _TRIES:
-                # Never the URL: it may hold a credential.
-                self._log.error("the webhook cannot be reached", budget=alert.budget, reason=reason)
-            else:
-                await asyncio.sleep(wait_s)
-                wait_s *= 3
+        try:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client:
+                answer = await client.post(webhook.reveal(), content=body, headers={"content-type": "application/json"})
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = type(error).__name__
+        else:
+            if answer.status_code < 500:
+                if answer.status_code >= 300:
+                    self._log.error("the webhook refuses an alert", budget=alert.budget, status=answer.status_code)
+                return True
+            reason = f"status {answer.status_code}"
+        # Never the URL: it may hold a credential.
+        self._log.error("the webhook cannot be reached; the alert is sent again", budget=alert.budget, reason=reason)
+        return False
+
+
+def _of(mark: Mark) -> ColumnElement[bool]:
+    key, threshold = mark
+    return and_(ALERTS.c.key == key, ALERTS.c.threshold == threshold)
 
 
 def _usd(nano: int) -> str:

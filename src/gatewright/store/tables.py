@@ -172,7 +172,9 @@ ALERTS: Final = Table(
     METADATA,
     Column("key", text_of(800), primary_key=True),
     Column("threshold", Integer, primary_key=True),
+    # When somebody last began to tell it, and when that was done.
     Column("at_us", BigInteger, nullable=False),
+    Column("told_at_us", BigInteger),
     comment="Which thresholds (in percent) of which budget window were told already.",
 )
 

@@ -20,6 +20,11 @@ from gatewright.telemetry.records import BudgetState
 from gatewright.testing.clock import FakeClock
 
 URL = "https://hooks.example/secret"
+_Client = httpx.AsyncClient
+
+
+class Stopped(Exception):
+    """The process ends."""
 
 
 class World:
@@ -33,19 +38,24 @@ class World:
         self.statuses: list[int | Exception] = []
         self.posted: list[dict[str, Any]] = []
         self.waited: list[float] = []
+        self.stop_waiting_at = float("inf")
+        self.ends_in_s = 10_000.0
+        self.limit_usd = 10
         log = Log("control", stream=self.stream, as_json=True)
         self.engines: list[Engine | None] = list(engines) or [None]
         self.watch = BudgetWatch(self._engine, self.clock, self.told.append, log)
-        client = httpx.AsyncClient
         transport = httpx.MockTransport(self._answer)
-        monkeypatch.setattr(httpx, "AsyncClient", lambda **options: client(transport=transport, **options))
+        monkeypatch.setattr(httpx, "AsyncClient", lambda **options: _Client(transport=transport, **options))
         monkeypatch.setattr(asyncio, "sleep", self._sleep)
 
     def _engine(self) -> Engine | None:
         return self.engines.pop(0) if len(self.engines) > 1 else self.engines[0]
 
     async def _sleep(self, seconds: float) -> None:
+        if seconds >= self.stop_waiting_at:
+            raise Stopped
         self.waited.append(seconds)
+        self.clock.advance(seconds)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         assert str(request.url) == URL
@@ -63,7 +73,8 @@ class World:
     def spend(
         self, usd: float, who: str = "acme/a", window: str = "2026-11", name: str = "monthly", *, is_dry: bool = False
     ) -> None:
-        state = BudgetState(name, who, window, self.clock() + 100.0, 10_000_000_000, round(usd * 1e9), is_dry)
+        ends_at, limit_nano = self.clock() + self.ends_in_s, self.limit_usd * 10**9
+        state = BudgetState(name, who, window, ends_at, limit_nano, round(usd * 1e9), is_dry)
         self.watch.take([state])
 
         async def tell() -> None:
@@ -161,26 +172,66 @@ def test_an_alert_waits_for_the_database_to_open(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("statuses", "posts", "waits", "says"),
     [
-        ([503, 204], 2, [1.0], None),
-        ([httpx.ConnectError("refused"), 200], 1, [1.0], None),
-        ([500, 500, 500, 500], 4, [1.0, 3.0, 9.0], "cannot be reached"),
+        ([503, 204], 2, [1.0], "cannot be reached"),
+        ([httpx.ConnectError("refused"), 200], 1, [1.0], "cannot be reached"),
+        ([500] * 8 + [200], 9, [1.0, 3.0, 9.0, 27.0, 81.0, 243.0, 300.0, 300.0], "cannot be reached"),
         ([404], 1, [], "refuses"),
         ([302], 1, [], "refuses"),
     ],
 )
 def test_webhooks_that_fail(
-    monkeypatch: pytest.MonkeyPatch, statuses: list[int | Exception], posts: int, waits: list[float], says: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    database: Engine,
+    statuses: list[int | Exception],
+    posts: int,
+    waits: list[float],
+    says: str,
 ) -> None:
-    world = World(monkeypatch)
+    world = World(monkeypatch, database)
     world.configure(50)
-    world.statuses = statuses
+    world.statuses = list(statuses)
     world.spend(6.0)
-    retries = [seconds for seconds in world.waited if seconds != budget_watch._OPENING_S]
-    assert (len(world.posted), retries) == (posts, waits)
-    assert len(world.lines) == (1 if says is None else 2)
-    if says is not None:
-        assert says in world.stream.getvalue()
+    assert (len(world.posted), world.waited) == (posts, waits)
+    assert says in world.stream.getvalue()
     assert URL not in world.stream.getvalue()
+    world.spend(6.5)
+    assert len(world.posted) == posts
+
+
+def test_an_alert_is_given_up_with_its_window(monkeypatch: pytest.MonkeyPatch, database: Engine) -> None:
+    world = World(monkeypatch, database)
+    world.configure(50)
+    world.statuses = [503, 503, 503, 503]
+    world.ends_in_s = 12.0
+    world.spend(6.0)
+    assert len(world.posted) == 3
+
+
+def test_what_a_process_did_not_get_told_the_next_one_tells(monkeypatch: pytest.MonkeyPatch, database: Engine) -> None:
+    first = World(monkeypatch, database)
+    first.configure(50)
+    first.statuses = [503]
+    first.stop_waiting_at = 1.0
+    with pytest.raises(Stopped):
+        first.spend(6.0)
+    second = World(monkeypatch, database)
+    second.configure(50)
+    second.spend(6.0)
+    assert (second.percents, second.waited) == ([50], [budget_watch._LEASE_S])
+
+
+def test_a_budget_that_was_raised_has_its_marks_before_it(monkeypatch: pytest.MonkeyPatch, database: Engine) -> None:
+    world = World(monkeypatch, database)
+    world.configure(80)
+    world.spend(9.0)
+    world.limit_usd = 100
+    world.spend(9.5)
+    world.spend(80.0)
+    world.spend(90.0)
+    assert [(alert["used_usd"], alert["limit_usd"]) for alert in world.posted] == [
+        ("9.000000000", "10.000000000"),
+        ("80.000000000", "100.000000000"),
+    ]
 
 
 def test_states_are_the_last_known_of_windows_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +243,7 @@ def test_states_are_the_last_known_of_windows_that_run(monkeypatch: pytest.Monke
         ("acme/b", 2_000_000_000),
         ("acme/a", 3_000_000_000),
     ]
-    world.clock.advance(101.0)
+    world.clock.advance(10_001.0)
     assert world.watch.present() == []
 
 
