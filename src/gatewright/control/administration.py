@@ -23,7 +23,7 @@ from gatewright.config.documents import Gateway
 from gatewright.control.admin.app import build_admin
 from gatewright.control.admin.services import AdminServices
 from gatewright.control.admin_keys import AdminKeys
-from gatewright.control.budget_seeding import seed_file, seed_server, spent_of_budgets
+from gatewright.control.budget_seeding import read_file, read_server, seed_file, seed_server, spent_of_budgets
 from gatewright.control.budgets import Budgets, Validate
 from gatewright.control.configurations import Configurations, Files, Verdict
 from gatewright.control.consumers import Consumers
@@ -77,6 +77,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     """Have the configuration read and served now; gives why it is not. Called in a thread, after the managed files
     changed."""
     budget_states: Callable[[], Sequence[BudgetState]]
+    take_budgets: Callable[[Sequence[BudgetState]], None]
+    """Have it known what budgets have spent, beside what workers report. Called in a thread."""
     log: Log
 
 
@@ -235,6 +237,7 @@ class Administration:
                 break
             waited_s += POLL_S
         self._seed()
+        self._tell_budgets()
         while not self._stop.is_set():
             if self._emptied.wait(_LOOK_S):
                 self._emptied.clear()
@@ -259,7 +262,23 @@ class Administration:
             self._log.warning("budgets cannot be compared with the ledger", error=type(error).__name__)
 
     def _spent(self, engine: Engine) -> Iterator[tuple[Allowance, int]]:
-        return spent_of_budgets(engine, self._served, _unix_s())
+        return ((spent.allowance, spent.nano) for spent in spent_of_budgets(engine, self._served, _unix_s()))
+
+    def _tell_budgets(self) -> None:
+        """Have it known what was spent before this process began: workers report what is used from then on."""
+        engine, settings = self.engine, self._document.counters
+        if engine is None:
+            return
+        try:
+            # Groups, not sums: those of a budget that begins anew, under another name, are not the ledger's.
+            groups = [spent.group for spent in spent_of_budgets(engine, self._served, _unix_s(), is_quick=True)]
+            if settings.store == "local":
+                states = read_file(self._environment.sources.state / COUNTERS, groups, _unix_s)
+            else:
+                states = read_server(settings, groups, _unix_s)
+            self._environment.take_budgets(states)
+        except (SQLAlchemyError, OSError, GatewayError) as error:
+            self._log.warning("what budgets have spent cannot be read", error=type(error).__name__)
 
     def _serve_files(self) -> None:
         try:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Engine, func, select
@@ -33,6 +33,7 @@ from gatewright.store.database import reading
 from gatewright.store.memory import MemoryCounters
 from gatewright.store.shared import SharedCounters, lacks_spending
 from gatewright.store.tables import EXCHANGES, FEMTO_PER_NANO, USAGE_HOURS
+from gatewright.telemetry.records import BudgetState
 
 _T = TypeVar("_T")
 _UNKNOWN = frozenset(("issuer",))
@@ -40,16 +41,26 @@ _FROM_EXCHANGES = frozenset(("user", "key"))
 _MICRO = 1_000_000
 
 
-def spent_of_budgets(engine: Engine, document: Gateway, now: float) -> Iterator[tuple[Allowance, int]]:
-    """Every budget group of the present windows with what the ledger says it has spent, in nano-dollars.
+class Spent(NamedTuple):
+    """What the ledger says that a budget's group has spent."""
 
-    Blocks; raises SQLAlchemyError. `now` is Unix seconds.
+    group: BudgetGroup
+    allowance: Allowance
+    nano: int
+    """10⁻⁹ US dollars."""
+
+
+def spent_of_budgets(engine: Engine, document: Gateway, now: float, *, is_quick: bool = False) -> Iterator[Spent]:
+    """Every budget group of the present windows that the ledger says has spent something.
+
+    With `is_quick` only those that the roll-ups tell, not those for which every exchange must be read. Blocks; raises
+    SQLAlchemyError. `now` is Unix seconds.
     """
     for policy in document.policies:
         if policy.filter == BUDGET.name and policy.name is not None:
             # The hours are by published name, and a policy may be for some names under a published pattern alone.
             is_divided = any(find_dividing(published, policy.on.models) for published in document.models)
-            yield from _spent(engine, policy, policy.name, now, has_hours=not is_divided)
+            yield from _spent(engine, policy, policy.name, now, has_hours=not is_divided, is_quick=is_quick)
 
 
 def seed_file(path: Path, find: Callable[[], Iterable[tuple[Allowance, int]]], now: Callable[[], float]) -> None:
@@ -90,6 +101,34 @@ def seed_server(
     asyncio.run(_on_server(settings, now, raise_all))
 
 
+def read_file(path: Path, groups: Sequence[BudgetGroup], now: Callable[[], float]) -> list[BudgetState]:
+    """What the counters of this machine's workers hold of budgets, where that is something. Raises OSError."""
+    if not groups:
+        return []
+    counters = SharedCounters(path, now)
+    try:
+        return _states(groups, counters.settled([group.allowance for group in groups]))
+    finally:
+        counters.close()
+
+
+def read_server(settings: Counters, groups: Sequence[BudgetGroup], now: Callable[[], float]) -> list[BudgetState]:
+    """The same of the server that all machines share; nothing while it cannot be asked."""
+    if not groups:
+        return []
+    allowances = [group.allowance for group in groups]
+    settled: list[int] | None = asyncio.run(_on_server(settings, now, lambda counters: counters.settled(allowances)))
+    return [] if settled is None else _states(groups, settled)
+
+
+def _states(groups: Sequence[BudgetGroup], settled: Sequence[int]) -> list[BudgetState]:
+    return [
+        BudgetState(group.name, group.who, group.window, group.ends_at, group.limit_nano, nano)
+        for group, nano in zip(groups, settled, strict=True)
+        if nano > 0
+    ]
+
+
 async def _on_server(settings: Counters, now: Callable[[], float], do: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
     # redis-py is an extra: only who counts there needs it.
     module = import_module("gatewright.store.redis_counters")
@@ -111,8 +150,8 @@ async def _on_server(settings: Counters, now: Callable[[], float], do: Callable[
 
 
 def _spent(
-    engine: Engine, policy: Policy, name: str, now: float, *, has_hours: bool
-) -> Iterator[tuple[Allowance, int]]:
+    engine: Engine, policy: Policy, name: str, now: float, *, has_hours: bool, is_quick: bool
+) -> Iterator[Spent]:
     config, _ = convert(policy.config, Config)
     if config is None or config.expression is not None or config.by in _UNKNOWN or policy.on.issuers:
         return
@@ -120,6 +159,8 @@ def _spent(
     grouping = Grouping(config.by)
     sums: dict[tuple[str, str], int] = {}
     has_hours = has_hours and config.by not in _FROM_EXCHANGES
+    if is_quick and not has_hours:
+        return
     rows = _from_hours(engine, window) if has_hours else _from_exchanges(engine, window)
     for x, femto in rows:
         if is_selected(policy.on.models, x.requested_model) and is_selected(policy.on.consumers, x.consumer.path):
@@ -128,7 +169,8 @@ def _spent(
     limit = round(config.usd * 1_000_000_000)
     for (who, others), femto in sums.items():
         group = BudgetGroup(name, who, window.name, window.ends_at, limit)
-        yield group.claim(others, is_hard=not config.soft, is_open=grouping.is_open), -(-femto // FEMTO_PER_NANO)
+        allowance = group.claim(others, is_hard=not config.soft, is_open=grouping.is_open)
+        yield Spent(group, allowance, -(-femto // FEMTO_PER_NANO))
 
 
 def _from_hours(engine: Engine, window: Window) -> Iterable[tuple[Exchange, int]]:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +29,7 @@ from gatewright.control.reading import Reading
 from gatewright.control.totals import Totals
 from gatewright.core.messages import Configure, FrameParser, Message, Ready, Rejected, Reload, Status, render_frame
 from gatewright.telemetry.log import Log
-from gatewright.telemetry.records import Batch
+from gatewright.telemetry.records import Batch, BudgetState
 
 SERVED_S: Final = 30.0
 """How long workers may take to serve a configuration that somebody waits for."""
@@ -193,10 +193,15 @@ class ControlProcess:
             sources=sources,
             apply=lambda: asyncio.run_coroutine_threadsafe(self._read_and_wait(), self._loop).result(2 * SERVED_S),
             budget_states=self._budgets.present,
+            take_budgets=self._take_budgets,
             log=self._log,
         )
         self._administration = Administration(document, environment)
         self._administration.start()
+
+    def _take_budgets(self, states: Sequence[BudgetState]) -> None:
+        with contextlib.suppress(RuntimeError):  # the process ends
+            self._loop.call_soon_threadsafe(self._budgets.take, states)
 
     def _admin_app(self) -> ASGIApp | str:
         """The admin API, or why there is none at the moment."""

@@ -16,12 +16,14 @@ from gatewright.config.documents import Gateway, Selector
 from gatewright.control import administration as module
 from gatewright.control.actor import Actor
 from gatewright.control.administration import Administration, Environment, Sources
-from gatewright.control.budget_seeding import seed_file
+from gatewright.control.budget_seeding import Spent, seed_file
 from gatewright.control.budgets import BudgetPolicy, Budgets
 from gatewright.control.managed_sources import budgets_file
+from gatewright.pipeline.claims import BudgetGroup
 from gatewright.store.database import migrate, open_database
-from gatewright.store.shared import lacks_spending
+from gatewright.store.shared import SharedCounters, lacks_spending
 from gatewright.telemetry.log import Log
+from gatewright.telemetry.records import BudgetState
 
 LONG_S = 20.0
 BUDGET = {"filter": "budget", "name": "monthly", "config": {"usd": 1}}
@@ -36,6 +38,7 @@ class World:
         self.stream = io.StringIO()
         self.applied = threading.Semaphore(0)
         self.reasons: list[str] = []
+        self.told: list[BudgetState] = []
         self.running: list[Administration] = []
 
     def begin(self, **document: Any) -> Administration:
@@ -44,6 +47,7 @@ class World:
             sources=sources,
             apply=self.apply,
             budget_states=tuple,
+            take_budgets=self.told.extend,
             log=Log("control", stream=self.stream, as_json=True),
         )
         made = Administration(msgspec.convert(document, Gateway), environment)
@@ -134,7 +138,9 @@ def test_budgets_are_raised_only_where_their_counters_were_lost(world: World, mo
     """With those that were added since the start; and a new one begins at nothing, however often control starts."""
     raised: list[list[str | None]] = []
 
-    def note(_: Any, document: Gateway, now: float) -> list[Any]:
+    def note(_: Any, document: Gateway, now: float, *, is_quick: bool = False) -> list[Any]:
+        if is_quick:
+            return []
         raised.append([policy.name for policy in document.policies])
         return []
 
@@ -153,6 +159,19 @@ def test_budgets_are_raised_only_where_their_counters_were_lost(world: World, mo
     counters.unlink()
     again.note_emptied()
     world.wait(lambda: raised == [[], ["monthly"]])
+
+
+def test_what_was_spent_before_the_start_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the counters: a new name has spent nothing, though the ledger knows what was spent under another."""
+    old, new = (BudgetGroup(name, "acme/a/b", "total", 9e9, 100) for name in ("old", "new"))
+    spent = [Spent(group, group.allowance, 70) for group in (old, new)]
+    monkeypatch.setattr(module, "spent_of_budgets", lambda *_, is_quick=False: spent if is_quick else [])
+    counters = SharedCounters(world.state / module.COUNTERS, lambda: 0.0)
+    counters.raise_settled(old.allowance, 60)
+    counters.close()
+    world.begin()
+    world.wait(lambda: world.told)
+    assert world.told == [BudgetState("old", "acme/a/b", "total", 9e9, 100, 60)]
 
 
 def test_budgets_wait_until_what_the_database_keeps_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,14 +73,20 @@ def _exchange(
 
 
 def spent(
-    engine: Engine, on: dict[str, Any] | None = None, published: tuple[str, ...] = ("big", "small"), **config: Any
+    engine: Engine,
+    on: dict[str, Any] | None = None,
+    published: tuple[str, ...] = ("big", "small"),
+    *,
+    is_quick: bool = False,
+    **config: Any,
 ) -> dict[str, int]:
     """Dollars by group, from the counters' keys."""
     models = {name: {"targets": [{"provider": "p"}]} for name in published}
     policy = {"filter": "budget", "name": "b", "on": on or {}, "config": {"usd": 100, **config}}
     document = msgspec.convert({"models": models, "policies": [policy]}, Gateway)
     found = {}
-    for allowance, nano in spent_of_budgets(engine, document, NOW):
+    for group, allowance, nano in spent_of_budgets(engine, document, NOW, is_quick=is_quick):
+        assert group.key == allowance.key
         assert (allowance.kind, allowance.limit) == (Kind.BUDGET, 100 * NANO)
         assert nano % NANO == 1 or nano % NANO == 0, "the rest of a nano-dollar is rounded up"
         found[allowance.key] = nano // NANO
@@ -103,6 +109,13 @@ def test_the_groups_and_windows_are_the_budgets_own(
     engine: Engine, config: dict[str, Any], expected: dict[str, int]
 ) -> None:
     assert spent(engine, **config) == {f"budget:b:{key}": usd for key, usd in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("by", "is_read"), [("consumer", True), ("organisation", True), ("key", False), ("user", False)]
+)
+def test_a_quick_look_reads_no_exchanges(engine: Engine, by: str, is_read: bool) -> None:
+    assert spent(engine, by=by, is_quick=True) == (spent(engine, by=by) if is_read else {})
 
 
 def test_only_what_the_policy_concerns_counts(engine: Engine) -> None:

@@ -70,7 +70,8 @@ class BudgetView(Struct, frozen=True):
     changed_at: int
     """When it was made or changed last, in Unix seconds."""
     state: list[BudgetSpending] | None
-    """Who has used how much of it in the present window; null where the counters cannot tell."""
+    """Who has used how much of it in the present window; null where the counters cannot tell. A budget by end user, key
+    or expression tells after a restart of whoever uses it again."""
 
 
 class BudgetPage(Struct, frozen=True):
