@@ -33,17 +33,17 @@ def test_migrating_makes_the_database_and_does_nothing_the_second_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["database", "migrate", "--state", str(tmp_path)]) == 0
-    assert "went from nothing to migration 0001" in capsys.readouterr().out
+    assert "went from nothing to migration 0002" in capsys.readouterr().out
     assert run(["database", "migrate", "--state", str(tmp_path)]) == 0
-    assert "was at migration 0001 already" in capsys.readouterr().out
+    assert "was at migration 0002 already" in capsys.readouterr().out
     assert run(["database", "status", "--state", str(tmp_path), "--json"]) == 0
-    assert msgspec.json.decode(capsys.readouterr().out) == {"at": "0001", "newest": "0001", "is_current": True}
+    assert msgspec.json.decode(capsys.readouterr().out) == {"at": "0002", "newest": "0002", "is_current": True}
 
 
 def test_an_empty_database_has_yet_to_be_migrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / FILE).touch()
     assert run(["database", "status", "--state", str(tmp_path)]) == 1
-    assert capsys.readouterr().out == "the database is empty; the newest is 0001\n"
+    assert capsys.readouterr().out == "the database is empty; the newest is 0002\n"
     assert run(["usage", "--state", str(tmp_path)]) == 1
     assert "gatewright database migrate" in capsys.readouterr().err
 

@@ -106,7 +106,7 @@ def test_a_total_is_a_row_only_where_it_is_all_there_is() -> None:
     assert (told_apart["model"], told_apart["exchanges"], told_apart["input_total"]) == ("m", 1, 7)
     assert (told_apart["output_total"], told_apart["cost_usd"]) == (0, "0.5")
     (formula,) = named(UsageReport(("model",), None, None, [row(1, model='=HYPERLINK("x")')], row(2), True))
-    assert formula["model"] == "'=HYPERLINK(\"x\")"
+    assert formula["model"] == '\'=HYPERLINK("x")'
     (all_there_is,) = named(UsageReport((), None, None, [row(2)], row(2), False))
     assert all_there_is["exchanges"] == 2
     assert named(UsageReport((), None, None, [], row(0), False)) == [all_there_is | {"exchanges": 0}]
