@@ -40,12 +40,12 @@ def test_rows_are_those_of_the_columns(database: Engine, count: int) -> None:
     "text", ["tab\t", "line\n", "return\r", "back\\slash", "\\N", "\\.", "'; --", "%s", "?1", "é🚀", ""]
 )
 def test_a_text_comes_through(database: Engine, text: str) -> None:
-    batch = build_batch("j", [entry(n, user=text, id=f"{n}{text}", model=text) for n in range(1, 61)])
+    """Whatever it is: what a report must not print is out of the columns before."""
+    batch = build_batch("j", [entry(n) for n in range(1, 61)])
     with database.begin() as connection:
-        insert(connection, EXCHANGES, batch.exchanges)
-        add_up(connection, USAGE_HOURS, batch.hours)
-    found = rows(database, EXCHANGES)
-    assert [(row["id"], row["end_user"]) for row in found] == [(f"{n}{text}", text) for n in range(1, 61)]
+        insert(connection, EXCHANGES, {**batch.exchanges, "end_user": [text] * 60})
+        add_up(connection, USAGE_HOURS, {**batch.hours, "model": [text] * len(batch.hours["model"])})
+    assert [row["end_user"] for row in rows(database, EXCHANGES)] == [text] * 60
     assert [row["model"] for row in rows(database, USAGE_HOURS)] == [text]
 
 
