@@ -54,6 +54,8 @@ _PROMPT: Final = "prompt"
 _PROMPT_LIST: Final = re.compile(rb'\[[ \t\r\n]*["\[]')
 _MEMBERS: Final = frozenset((*_LIMITS, *_ANSWERS, *_GROUPS, _PROMPT))
 _UNLIMITED: Final = 1 << 62
+_MAX_ANSWERS: Final = 100_000
+"""More than any provider gives to one request. Counters hold 63 bits, also of what so many would cost."""
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -128,7 +130,7 @@ def asked_output(fields: Fields) -> tuple[int | None, int]:
         else:
             inner_limit, inner_answers = _asked_in(raw)
             limit, answers = max(limit, inner_limit), max(answers, inner_answers)
-    return limit if 0 < limit < _UNLIMITED else None, answers * prompts
+    return limit if 0 < limit < _UNLIMITED else None, min(answers * prompts, _MAX_ANSWERS)
 
 
 def _asked_in(group: msgspec.Raw) -> tuple[int, int]:

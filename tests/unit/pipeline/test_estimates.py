@@ -145,6 +145,7 @@ def test_what_the_client_allows(text: str, limit: int | None) -> None:
         ('{"prompt":[1,2,3]}', 1),
         ('{"prompt":[[1,2],[3]],"n":3}', 6),
         ('{"prompt":{"id":"p"}}', 1),
+        ('{"n":999999999,"prompt":["a","b"]}', 100_000),
     ],
 )
 def test_how_many_answers_the_client_wants(text: str, answers: int) -> None:
