@@ -46,8 +46,10 @@ class Memory(Generic[T]):
         return len(self._held)
 
     def keep(self, digest: bytes, found: T, ends_at: float, said_bytes: int, now: float) -> None:
-        """Remember until `ends_at` or a little longer what was made of `said_bytes` of JSON."""
+        """Remember until `ends_at` or a little longer what was made of `said_bytes` of JSON; not if that is past."""
         self.drop(digest)
+        if ends_at <= now:
+            return
         held_bytes = _ENTRY_BYTES + int(said_bytes * _DECODED)
         while self._held and self.held_bytes + held_bytes > MAX_HELD_BYTES:
             self.drop(next(iter(self._held)))

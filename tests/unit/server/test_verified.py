@@ -130,6 +130,16 @@ def test_an_answer_counts_by_its_own_size(monkeypatch: pytest.MonkeyPatch) -> No
     assert [name for name in "abc" if memory.find(name.encode(), 0.0)] == ["b", "c"]
 
 
+def test_what_ends_at_once_is_not_kept() -> None:
+    """Introspection with `cache_s: 0`."""
+    memory = Verified()
+    memory.keep(b"t", consumer(until=5.0), 5.0)
+    assert memory.find(b"t", 4.0) is None
+    memory.keep(b"u", consumer(until=6.0), 5.0)
+    memory.keep(b"u", consumer(until=7.0), 7.0)
+    assert memory.find(b"u", 5.5) is None
+
+
 def test_what_has_ended_is_dropped_in_passing() -> None:
     memory: Memory[int] = Memory()
     memory.keep(b"long", -1, 10_000.0, 100, 0.0)
