@@ -64,14 +64,16 @@ check-tests:
 check-others:
 	$(BIN)/pytest -m "$(FAST)" -p no:cacheprovider $(SECOND) tests/repo $(wildcard tests/golden)
 
-# In two halves, for two cores: the data plane's tests, in which time plays a part, and beside them all others.
+# In two halves, for two cores: the data plane's tests, in which time plays a part, and those of control; beside them
+# all others.
 TIMED := (sockets or local_model or node) and not sdks and not truth
 test:
 	@$(MAKE) --no-print-directory -j2 setup .venv/.sdks .cache/frameworks/.ready tests/node/node_modules/.ready
-	@echo "test: all but the data plane's own tests run beside these; they are shown at the end (.cache/test.log)"
+	@echo "test: all but those of the data plane and control run beside these; they are shown at the end (.cache/test.log)"
 	@(nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "not ($(TIMED))" && \
-	  nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "$(TIMED)" --ignore=tests/dataplane) >.cache/test.log 2>&1 & others=$$!; \
+	  nice -n 5 $(BIN)/pytest -rs -p no:cacheprovider -m "$(TIMED)" --ignore=tests/dataplane --ignore=tests/control) >.cache/test.log 2>&1 & others=$$!; \
 	  failed=0; $(BIN)/pytest -rs -m "$(TIMED)" tests/dataplane || failed=$$?; \
+	  $(BIN)/pytest -rs -p no:cacheprovider -m "$(TIMED)" tests/control || failed=$$?; \
 	  wait $$others || failed=$$?; cat .cache/test.log; exit $$failed
 
 soak: setup
