@@ -189,8 +189,8 @@ def test_failed_exchange_gives_back_all_but_its_request() -> None:
     assert books.used(x) == [1, 0, 0, 0], "a second time does nothing"
 
 
-def test_what_is_granted_as_the_client_leaves_is_given_back() -> None:
-    books = Books(limit(requests=9, tokens=100_000, concurrent=1), budget(1.0))
+def leave_while_asking(books: Books, *, is_answered: bool) -> tuple[Any, Asked]:
+    """An exchange whose client leaves as its counters are asked, or as they have just answered."""
     counters = Asked(books.world.clock)
     ports = msgspec.structs.replace(books.world.ports, counters=counters)
     x = books.world.exchange(books.snapshot, BODY)
@@ -200,33 +200,26 @@ def test_what_is_granted_as_the_client_leaves_is_given_back() -> None:
         exchange = asyncio.ensure_future(open_exchange(x, CHAT, ports, books.world.send))
         while counters.asked is None:
             await asyncio.sleep(0)
-        counters.answer()
+        if is_answered:
+            counters.answer()
         exchange.cancel()
         with pytest.raises(asyncio.CancelledError):
             await exchange
         settle(x, ports)
 
     asyncio.run(leave())
+    return x, counters
+
+
+def test_what_is_granted_as_the_client_leaves_is_given_back() -> None:
+    books = Books(limit(requests=9, tokens=100_000, concurrent=1), budget(1.0))
+    x, counters = leave_while_asking(books, is_answered=True)
     assert books.world.sent == []
     assert counters.used(x.plan.allowances) == [1, 0, 0, 0]
 
 
 def test_a_reservation_that_nobody_waits_for_any_more_is_cancelled() -> None:
-    books = Books(limit(requests=9))
-    counters = Asked(books.world.clock)
-    ports = msgspec.structs.replace(books.world.ports, counters=counters)
-    x = books.world.exchange(books.snapshot, BODY)
-    x.dialect = CHAT
-
-    async def leave() -> None:
-        exchange = asyncio.ensure_future(open_exchange(x, CHAT, ports, books.world.send))
-        while counters.asked is None:
-            await asyncio.sleep(0)
-        exchange.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await exchange
-
-    asyncio.run(leave())
+    x, counters = leave_while_asking(Books(limit(requests=9)), is_answered=False)
     assert counters.asked is not None
     assert counters.asked.cancelled()
     assert x.grant is None
